@@ -1,0 +1,131 @@
+"""What goes into an agent and what comes out of it, whatever CLI runs: plain data, no input or output."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What one run used, never a session sum. Zeros before anything is known."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_creation_tokens: int = 0
+    cost_usd: float = 0.0
+    duration_seconds: float = 0.0
+    turns: int = 0
+    model: str | None = None
+
+
+class EventKind(StrEnum):
+    """The closed set of what an agent can tell; every CLI's lines become these."""
+
+    TEXT = "text"
+    THINKING = "thinking"
+    TOOL_USE = "tool_use"
+    TOOL_RESULT = "tool_result"
+    USAGE = "usage"
+    RESULT = "result"
+    ERROR = "error"
+    SYSTEM = "system"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentEvent:
+    """
+    One event, with the data members of contract section 6.
+
+    text, thinking, system `{text}`; tool_use `{id, name, input}`; tool_result `{id, output, is_error}`;
+    usage as `Usage`; error `{message, status?}`; result `{text, is_error}`. `raw` is the CLI's own line,
+    as an object or, when it was no JSON, as a string; only the first event of a line carries it.
+    """
+
+    kind: EventKind
+    data: Json
+    raw: Json | str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentRequest:
+    """All a driver may know about one run."""
+
+    prompt: str
+    workspace: Path
+    home: Path
+    """HOME of the agent: one per task and claim, so sessions never mix."""
+    session_id: str | None = None
+    """Resume this session of the agent; None starts a new one."""
+    model: str | None = None
+    api_key: str | None = None
+    max_turns: int | None = None
+    max_budget_usd: float | None = None
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])
+    """The worker's own environment, from which a driver takes what its allow-list names."""
+    executable: str | None = None
+    """The path from settings; None looks for the CLI's usual name on PATH."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """What to start: argv without the prompt, the whole environment, the first bytes on stdin."""
+
+    argv: tuple[str, ...]
+    environment: dict[str, str]
+    stdin: bytes
+    close_stdin: bool = True
+    """False when the driver wants to send more input later; it is closed after the last input."""
+
+
+class Ending(StrEnum):
+    """How a run ended, as the driver judges it from the lines and the exit status."""
+
+    COMPLETED = "completed"
+    FAILED = "agent_failed"
+    RATE_LIMITED = "rate_limited"
+    QUOTA_EXHAUSTED = "quota_exhausted"
+    AUTH_FAILED = "auth_failed"
+    BUDGET_EXCEEDED = "budget_exceeded"
+    SESSION_LOST = "session_lost"
+    """The session to resume is gone; the same run can be repeated with a rebuilt prompt."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentResult:
+    """The end of one run: the verdict, what the agent said last, and what it used."""
+
+    ending: Ending
+    text: str = ""
+    message: str = ""
+    """Why it failed, for a person; empty on success."""
+    detail: Json | None = None
+    session_id: str | None = None
+    usage: Usage = Usage()
+    retry_after_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What a CLI can do, for `GET /agents`."""
+
+    resume: bool = False
+    mcp: bool = False
+    directive: bool = False
+    budget: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """Whether a CLI can run here. A probe never makes an executable file unavailable."""
+
+    available: bool
+    version: str | None = None
+    reason: str | None = None
+    executable: str | None = None

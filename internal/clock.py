@@ -1,0 +1,44 @@
+"""
+Time as an argument: code that decides by time takes a `Clock`, so tests can hold it still.
+
+Due times that several machines compare come from Redis' clock, never from here; durations come from
+`monotonic`, which no administrator can turn back.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Where a component reads the time."""
+
+    def now(self) -> datetime:
+        """The wall clock, aware, UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that only go forward; differences have a meaning, values have none."""
+        ...
+
+
+class SystemClock:
+    """The clock of this machine."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+def rfc3339(moment: datetime) -> str:
+    """An aware time as RFC 3339 UTC with milliseconds and `Z`."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def from_millis(millis: int) -> datetime:
+    """Redis' milliseconds since the epoch as an aware time."""
+    return datetime.fromtimestamp(millis / 1000, UTC)

@@ -1,0 +1,1 @@
+"""Settings: read, merged and checked once, at the start."""

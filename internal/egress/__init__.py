@@ -1,0 +1,1 @@
+"""Outgoing HTTP through one guarded client."""

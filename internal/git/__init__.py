@@ -1,0 +1,1 @@
+"""Repositories: mirrors, checkouts, and the trusted record of what an agent changed."""

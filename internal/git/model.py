@@ -1,0 +1,63 @@
+"""What git tells about an agent's work: commits, file changes, counts. Plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class FileStatus(StrEnum):
+    """What happened to a file between two trees."""
+
+    ADDED = "added"
+    MODIFIED = "modified"
+    DELETED = "deleted"
+    RENAMED = "renamed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileDiff:
+    """One file of a diff. `patch` is its text hunk, None when binary or left out by a limit."""
+
+    path: str
+    old_path: str | None = None
+    status: FileStatus
+    additions: int = 0
+    deletions: int = 0
+    binary: bool = False
+    patch: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """Counts of a whole diff against the base commit; a rename counts as a modified file."""
+
+    files_modified: int = 0
+    files_created: int = 0
+    files_deleted: int = 0
+    insertions: int = 0
+    deletions: int = 0
+
+    @property
+    def diff_stats(self) -> str:
+        return f"+{self.insertions} -{self.deletions}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diff:
+    """The work from `base` to `head` (commit ids), file by file, and as a patch `git apply` takes."""
+
+    base: str
+    head: str
+    files: tuple[FileDiff, ...]
+    changes: Changes
+    patch: bytes
+    """`git diff --binary --full-index` output; empty when nothing changed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """A recorded tree of a run: its commit in the trusted git directory, and the claim it lies under."""
+
+    commit: str
+    claim: str

@@ -1,0 +1,1 @@
+"""Subprocesses: every tree has an owner and an end."""

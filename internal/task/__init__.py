@@ -1,0 +1,1 @@
+"""The task: its life, its queue, its events."""

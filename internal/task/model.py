@@ -1,0 +1,218 @@
+"""
+The task and everything it consists of, as frozen data.
+
+A task is one piece of work on one repository: a first prompt, then follow-ups. Each prompt is an
+*iteration*; each iteration, and each repeat of one by `retry`, is a *run*, which ends in exactly one
+final event; a run may take several *attempts* (claims) when workers are lost. Times are aware and UTC,
+durations seconds, sizes bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, NewType
+
+from internal.agent.model import Usage
+from internal.git.model import Changes
+from internal.task.state import State
+
+TaskId = NewType("TaskId", str)
+Tenant = NewType("Tenant", str)
+
+DEFAULT_TENANT = Tenant("default")
+
+
+class Reason(StrEnum):
+    """Why a run failed; callers decide by it, people read the message."""
+
+    CANCELED = "canceled"
+    TIMEOUT = "timeout"
+    IDLE_TIMEOUT = "idle_timeout"
+    CLONE_FAILED = "clone_failed"
+    REPO_NOT_FOUND = "repo_not_found"
+    AUTH_FAILED = "auth_failed"
+    AGENT_FAILED = "agent_failed"
+    AGENT_MISSING = "agent_missing"
+    RATE_LIMITED = "rate_limited"
+    QUOTA_EXHAUSTED = "quota_exhausted"
+    BUDGET_EXCEEDED = "budget_exceeded"
+    WORKER_LOST = "worker_lost"
+    DISK_FULL = "disk_full"
+    POLICY_DENIED = "policy_denied"
+    INTERNAL_ERROR = "internal_error"
+
+
+REPEATABLE = frozenset({Reason.DISK_FULL, Reason.RATE_LIMITED, Reason.CLONE_FAILED})
+"""Reasons a run is repeated for by itself, with backoff (clone_failed only where it may pass)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why a run failed. `retryable` says whether the same run may succeed later by itself."""
+
+    reason: Reason
+    message: str
+    retryable: bool = False
+    detail: Mapping[str, Any] | None = None
+
+
+class Priority(StrEnum):
+    """Order inside one tenant; tenants share by fairness, not by priority."""
+
+    LOW = "low"
+    NORMAL = "normal"
+    HIGH = "high"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskConfig:
+    """How the agent is to be run. The two secrets of the request are not here (`TaskSpec`)."""
+
+    cli: str
+    timeout_seconds: int
+    silence_seconds: int
+    ai_model: str | None = None
+    max_turns: int | None = None
+    max_budget_usd: float | None = None
+    target_branch: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskSpec:
+    """A checked request for a new task: what `TaskService.submit` takes."""
+
+    tenant: Tenant
+    repo_url: str
+    prompt: str
+    config: TaskConfig
+    priority: Priority = Priority.NORMAL
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    callback_url: str | None = None
+    access_token: str | None = field(default=None, repr=False)
+    ai_api_key: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """Why a queued task does not run yet; `until` is None when it depends on others."""
+
+    reason: str
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """
+    The recorded work of one iteration: where its tree and its agent's session are kept.
+
+    Only recorded work is ever read. `commit` and `claim` name the snapshot in the trusted git directory
+    of `home`; `truncated` means the stored patch was too big for Redis, so only that home has the work.
+    """
+
+    commit: str
+    claim: str
+    home: str
+    truncated: bool = False
+    session_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Iteration:
+    """One prompt and what became of it."""
+
+    number: int
+    status: State
+    prompt: str
+    result: str | None = None
+    failure: Failure | None = None
+    changes: Changes | None = None
+    usage: Usage = Usage()
+    work: Work | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A task as it is stored; what the API shows is `server.schema`'s business."""
+
+    id: TaskId
+    tenant: Tenant
+    status: State
+    repo_url: str
+    prompt: str
+    iteration: int
+    created_at: datetime
+    priority: Priority
+    labels: Mapping[str, str]
+    config: TaskConfig
+    usage: Usage
+    usage_total: Usage
+    callback_url: str | None = None
+    result: str | None = None
+    failure: Failure | None = None
+    changes: Changes | None = None
+    current_prompt: str | None = None
+    branch: str | None = None
+    base_commit: str | None = None
+    pr_number: int | None = None
+    pr_url: str | None = None
+    pr_error: str | None = None
+    trace_id: str | None = None
+    wait: Wait | None = None
+    cancel_requested: bool = False
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    attempt: int = 0
+    lost: int = 0
+    retries: int = 0
+    isolation: str | None = None
+    key_source: str | None = None
+    last_event: int = 0
+    """Number of the newest event in the log."""
+    iterations: tuple[Iteration, ...] | None = None
+    """None when they were not asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """
+    The permit to run one task: what `queue.claim` gives a worker.
+
+    `token` fences every write of the run; `claim` is a random id, neither the token nor a counter, that
+    names everything the run writes on disk.
+    """
+
+    task: Task
+    token: str
+    claim: str
+    worker: str
+    home: str
+    attempt: int
+    access_token: str | None = field(default=None, repr=False)
+    """The encrypted record, not the value; decrypted by the worker at the moment of use."""
+    ai_api_key: str | None = field(default=None, repr=False)
+    alone: bool = False
+    publish: bool = False
+    lost_work: bool = False
+    """The work this run should start from is lost: start from the base commit, with a rebuilt prompt."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """
+    What a worker reports at the end of a run; `failure` None means completed.
+
+    `work` is recorded with the iteration; `stored_diff` is the compressed diff (`task.diffstore`), kept in
+    Redis; `tail` are the last agent events, already encoded, that the event limit had held back.
+    """
+
+    failure: Failure | None = None
+    result: str | None = None
+    changes: Changes | None = None
+    usage: Usage = Usage()
+    work: Work | None = None
+    stored_diff: bytes | None = None

@@ -1,0 +1,1 @@
+"""Webhooks: the outbox, signatures, and the loop that delivers."""

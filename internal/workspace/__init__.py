@@ -1,0 +1,1 @@
+"""Workspaces on disk: where they lie, who owns them, when they go."""
