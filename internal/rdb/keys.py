@@ -1,0 +1,210 @@
+"""
+Every Redis key: one function each, with its type, its TTL and who owns it.
+
+All start with the configurable prefix (`redis.prefix`); with a hash tag in it, everything lies in one
+Cluster slot. The Lua scripts derive the same names from the prefix (internal/task/lua/lib.lua,
+internal/webhook/lua/); docs/redis-keys.md is checked against this file by a test.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The names under one prefix. *tenant*, *task*, *home* and *worker* are opaque ids."""
+
+    prefix: str
+
+    # -- one task; owner: task. TTL `tasks.state_ttl` once finished, none before ---------------------
+    def task(self, tenant: str, task: str) -> str:
+        """hash: the document, its counters and its place in the queue."""
+        return f"{self.prefix}tenant:{tenant}:task:{task}"
+
+    def task_events(self, tenant: str, task: str) -> str:
+        """stream: the event log; ids are `<number>-0` from 1, field `e` is the envelope."""
+        return f"{self.task(tenant, task)}:events"
+
+    def task_iterations(self, tenant: str, task: str) -> str:
+        """hash: `<number>.<field>` of every iteration."""
+        return f"{self.task(tenant, task)}:iterations"
+
+    def task_work(self, tenant: str, task: str) -> str:
+        """hash: iteration number -> its stored diff, compressed."""
+        return f"{self.task(tenant, task)}:work"
+
+    # -- one tenant; owner: task ----------------------------------------------------------------------
+    def tenant_index(self, tenant: str) -> str:
+        """zset: task id by creation; permanent, entries leave with their task."""
+        return f"{self.prefix}tenant:{tenant}:index"
+
+    def tenant_state(self, tenant: str, state: str) -> str:
+        """zset: task id by entry into that state; permanent, entries leave with their task."""
+        return f"{self.prefix}tenant:{tenant}:state:{state}"
+
+    def idempotency(self, tenant: str, key: str) -> str:
+        """hash: task id and request hash of an Idempotency-Key; TTL 24 h."""
+        return f"{self.prefix}tenant:{tenant}:idempotency:{key}"
+
+    def usage_of_day(self, tenant: str, day: str) -> str:
+        """hash: tokens and cost of one day (`yyyy-mm-dd`, UTC); TTL 48 h."""
+        return f"{self.prefix}tenant:{tenant}:usage:{day}"
+
+    # -- the queue; owner: task. Permanent while non-empty ---------------------------------------------
+    def queue_list(self, lane: str, suffix: str, tenant: str, priority: int) -> str:
+        """list: task ids of one tenant and priority (0 high, 1 normal, 2 low), oldest left."""
+        return f"{self.prefix}queue:{lane}{suffix}:{tenant}:{priority}"
+
+    def flows(self, lane: str, suffix: str) -> str:
+        """zset: tenants with work in these lists, by virtual time."""
+        return f"{self.prefix}flows:{lane}{suffix}"
+
+    def served(self, lane: str) -> str:
+        """zset: each tenant's own last virtual time, while it is ahead of the clock."""
+        return f"{self.prefix}served:{lane}"
+
+    def virtual_clock(self, lane: str) -> str:
+        """string: the virtual time last served; permanent."""
+        return f"{self.prefix}clock:{lane}"
+
+    def bell(self, lane: str, suffix: str) -> str:
+        """list: doorbell, at most 64 entries; workers block on it, it carries no work."""
+        return f"{self.prefix}bell:{lane}{suffix}"
+
+    def queued(self) -> str:
+        """zset: refs of everything that wants a worker, by the time it began to."""
+        return f"{self.prefix}queued"
+
+    def due(self) -> str:
+        """zset: refs that wait for a time, by that time in ms."""
+        return f"{self.prefix}due"
+
+    def leases(self) -> str:
+        """zset: refs that a worker runs, by the end of the lease in ms."""
+        return f"{self.prefix}leases"
+
+    def held(self, worker: str) -> str:
+        """set: refs leased by one worker."""
+        return f"{self.prefix}held:{worker}"
+
+    def claim(self, token: str) -> str:
+        """string: the ref a claim token was given for; TTL one lease."""
+        return f"{self.prefix}claim:{token}"
+
+    def limits(self) -> str:
+        """hash: gate (or its class, `tenant:*`) -> most at once; `weight:<tenant>`; permanent."""
+        return f"{self.prefix}limits"
+
+    def gate_held(self, gate: str) -> str:
+        """set: refs that hold a place of a gate."""
+        return f"{self.prefix}gate:{gate}:held"
+
+    def gate_parked(self, gate: str) -> str:
+        """zset: what waits at a gate, by priority, then age."""
+        return f"{self.prefix}gate:{gate}:parked"
+
+    def gates_parked(self) -> str:
+        """set: gates with something parked."""
+        return f"{self.prefix}gates:parked"
+
+    def expiring(self) -> str:
+        """zset: refs of finished tasks by the end of their TTL; permanent, trimmed by REAP."""
+        return f"{self.prefix}expiring"
+
+    def dead_letters(self) -> str:
+        """zset: refs that ran out of lives, newest 10,000."""
+        return f"{self.prefix}dead"
+
+    def contact(self) -> str:
+        """hash: when somebody last spoke to Redis, and until when nothing is reaped; permanent."""
+        return f"{self.prefix}contact"
+
+    def counters(self) -> str:
+        """hash: counters and histogram buckets of the whole deployment; permanent."""
+        return f"{self.prefix}counters"
+
+    # -- workers and homes; owner: task ------------------------------------------------------------------
+    def worker(self, worker: str) -> str:
+        """hash: registry record; TTL 15 s."""
+        return f"{self.prefix}worker:{worker}"
+
+    def workers(self) -> str:
+        """zset: workers by their last sign of life; trimmed by REAP."""
+        return f"{self.prefix}workers"
+
+    def home(self, home: str) -> str:
+        """zset: live workers of a home; TTL 15 s."""
+        return f"{self.prefix}home:{home}"
+
+    def home_away(self, home: str) -> str:
+        """zset: refs that wait for an absent home, by the end of that wait in ms."""
+        return f"{self.prefix}home:{home}:away"
+
+    def homes(self) -> str:
+        """set: homes with lists or waiting tasks of their own."""
+        return f"{self.prefix}homes"
+
+    def ops(self, home: str) -> str:
+        """list: op ids for the workers of a home (`*`: any worker); TTL 60 s."""
+        return f"{self.prefix}ops:{home}"
+
+    def op(self, op: str) -> str:
+        """hash: one op, its request and its answer; TTL 60 s."""
+        return f"{self.prefix}op:{op}"
+
+    def op_answer(self, op: str) -> str:
+        """list: doorbell of an op's answer; TTL 60 s."""
+        return f"{self.prefix}op:{op}:answer"
+
+    # -- channels ----------------------------------------------------------------------------------------
+    def stream_channel(self, task: str) -> str:
+        """Pub/Sub, public: every envelope as it is stored."""
+        return f"{self.prefix}task:{task}:stream"
+
+    def done_channel(self, task: str) -> str:
+        """Pub/Sub, public: the done object."""
+        return f"{self.prefix}task:{task}:done"
+
+    def control_channel(self) -> str:
+        """Pub/Sub: `cancel <ref>`."""
+        return f"{self.prefix}control"
+
+    def ping_channel(self, process: str) -> str:
+        """Pub/Sub: a server's own ping, by which it notices a dead connection."""
+        return f"{self.prefix}ping:{process}"
+
+    # -- the input list; owner: server ---------------------------------------------------------------------
+    def input_tasks(self) -> str:
+        """list, public: create bodies pushed by other programs."""
+        return f"{self.prefix}input:tasks"
+
+    def input_pending(self) -> str:
+        """list: payloads a listener took and has not answered yet."""
+        return f"{self.prefix}input:pending"
+
+    def input_result(self, correlation: str) -> str:
+        """string, public: the answer to one payload; TTL 5 min."""
+        return f"{self.prefix}input:result:{correlation}"
+
+    # -- webhooks; owner: webhook (written by the task's finishing script) -----------------------------------
+    def outbox(self) -> str:
+        """zset: delivery ids by due time in ms."""
+        return f"{self.prefix}outbox"
+
+    def outbox_bell(self) -> str:
+        """list: doorbell of the outbox, at most 64 entries."""
+        return f"{self.prefix}outbox:bell"
+
+    def delivery(self, delivery: str) -> str:
+        """hash: one delivery; no TTL while it waits, 7 days once it ended."""
+        return f"{self.prefix}delivery:{delivery}"
+
+    # -- the deployment; owner: rdb ------------------------------------------------------------------------
+    def schema(self) -> str:
+        """string: number of the data's schema; permanent."""
+        return f"{self.prefix}schema"
+
+    def encryption_check(self) -> str:
+        """string: 8-hex check value of the master key; permanent."""
+        return f"{self.prefix}encryption:check"
