@@ -1,0 +1,47 @@
+"""
+What a test left in Redis: every key without a TTL that is not meant to stay for ever.
+
+A finished task expires, and so must everything written for it; a key that nobody will ever delete
+is a leak that no other test sees.
+"""
+
+# redis-py leaves its **kwargs untyped.
+# pyright: reportUnknownMemberType=false
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from fnmatch import fnmatchcase
+from typing import cast
+
+from redis.asyncio import Redis
+
+PERMANENT_KEYS = (
+    "*:schema",
+    "*:encryption:check",
+    "*:limits",
+    "*:weights",
+    "*:clock",
+    "*:clock:*",
+    "*:stats",
+    "*:stats:*",
+    "*:dlq",
+)
+"""Patterns (after the prefix) of what lives as long as the installation; keep it short."""
+
+_NO_TTL = -1
+
+
+async def leaked_keys(redis: Redis) -> list[str]:
+    """The keys that will never go away by themselves and are not on the list, sorted."""
+    found = cast("AsyncIterator[str]", redis.scan_iter(count=1000))
+    keys = sorted([key async for key in found])
+    async with redis.pipeline(transaction=False) as pipe:
+        for key in keys:
+            pipe.pttl(key)
+        lives = await pipe.execute()
+    return [
+        key
+        for key, life in zip(keys, lives, strict=True)
+        if life == _NO_TTL and not any(fnmatchcase(key, known) for known in PERMANENT_KEYS)
+    ]
