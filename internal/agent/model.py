@@ -25,6 +25,9 @@ class Usage:
     model: str | None = None
 
 
+NO_USAGE = Usage()
+
+
 class EventKind(StrEnum):
     """The closed set of what an agent can tell; every CLI's lines become these."""
 
@@ -107,7 +110,7 @@ class AgentResult:
     """Why it failed, for a person; empty on success."""
     detail: Json | None = None
     session_id: str | None = None
-    usage: Usage = Usage()
+    usage: Usage = NO_USAGE
     retry_after_seconds: float | None = None
 
 

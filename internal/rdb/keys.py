@@ -1,8 +1,8 @@
 """
 Every Redis key: one function each, with its type, its TTL and who owns it.
 
-All start with the configurable prefix (`redis.prefix`); with a hash tag in it, everything lies in one
-Cluster slot. The Lua scripts derive the same names from the prefix (internal/task/lua/lib.lua,
+All start with the configurable prefix (`redis.prefix`); with a hash tag in it, everything lies in
+one Cluster slot. The Lua scripts derive the same names from the prefix (internal/task/lua/lib.lua,
 internal/webhook/lua/); docs/redis-keys.md is checked against this file by a test.
 """
 
@@ -17,7 +17,8 @@ class Keys:
 
     prefix: str
 
-    # -- one task; owner: task. TTL `tasks.state_ttl` once finished, none before ---------------------
+    # -- one task; owner: task. TTL `tasks.state_ttl` once finished, none before
+    # ---------------------
     def task(self, tenant: str, task: str) -> str:
         """hash: the document, its counters and its place in the queue."""
         return f"{self.prefix}tenant:{tenant}:task:{task}"
@@ -34,7 +35,8 @@ class Keys:
         """hash: iteration number -> its stored diff, compressed."""
         return f"{self.task(tenant, task)}:work"
 
-    # -- one tenant; owner: task ----------------------------------------------------------------------
+    # -- one tenant; owner: task
+    # ----------------------------------------------------------------------
     def tenant_index(self, tenant: str) -> str:
         """zset: task id by creation; permanent, entries leave with their task."""
         return f"{self.prefix}tenant:{tenant}:index"
@@ -51,7 +53,8 @@ class Keys:
         """hash: tokens and cost of one day (`yyyy-mm-dd`, UTC); TTL 48 h."""
         return f"{self.prefix}tenant:{tenant}:usage:{day}"
 
-    # -- the queue; owner: task. Permanent while non-empty ---------------------------------------------
+    # -- the queue; owner: task. Permanent while non-empty
+    # ---------------------------------------------
     def queue_list(self, lane: str, suffix: str, tenant: str, priority: int) -> str:
         """list: task ids of one tenant and priority (0 high, 1 normal, 2 low), oldest left."""
         return f"{self.prefix}queue:{lane}{suffix}:{tenant}:{priority}"
@@ -124,7 +127,8 @@ class Keys:
         """hash: counters and histogram buckets of the whole deployment; permanent."""
         return f"{self.prefix}counters"
 
-    # -- workers and homes; owner: task ------------------------------------------------------------------
+    # -- workers and homes; owner: task
+    # ------------------------------------------------------------------
     def worker(self, worker: str) -> str:
         """hash: registry record; TTL 15 s."""
         return f"{self.prefix}worker:{worker}"
@@ -157,7 +161,8 @@ class Keys:
         """list: doorbell of an op's answer; TTL 60 s."""
         return f"{self.prefix}op:{op}:answer"
 
-    # -- channels ----------------------------------------------------------------------------------------
+    # -- channels
+    # ----------------------------------------------------------------------------------------
     def stream_channel(self, task: str) -> str:
         """Pub/Sub, public: every envelope as it is stored."""
         return f"{self.prefix}task:{task}:stream"
@@ -174,7 +179,8 @@ class Keys:
         """Pub/Sub: a server's own ping, by which it notices a dead connection."""
         return f"{self.prefix}ping:{process}"
 
-    # -- the input list; owner: server ---------------------------------------------------------------------
+    # -- the input list; owner: server
+    # ---------------------------------------------------------------------
     def input_tasks(self) -> str:
         """list, public: create bodies pushed by other programs."""
         return f"{self.prefix}input:tasks"
@@ -187,7 +193,8 @@ class Keys:
         """string, public: the answer to one payload; TTL 5 min."""
         return f"{self.prefix}input:result:{correlation}"
 
-    # -- webhooks; owner: webhook (written by the task's finishing script) -----------------------------------
+    # -- webhooks; owner: webhook (written by the task's finishing script)
+    # -----------------------------------
     def outbox(self) -> str:
         """zset: delivery ids by due time in ms."""
         return f"{self.prefix}outbox"
@@ -200,7 +207,8 @@ class Keys:
         """hash: one delivery; no TTL while it waits, 7 days once it ended."""
         return f"{self.prefix}delivery:{delivery}"
 
-    # -- the deployment; owner: rdb ------------------------------------------------------------------------
+    # -- the deployment; owner: rdb
+    # ------------------------------------------------------------------------
     def schema(self) -> str:
         """string: number of the data's schema; permanent."""
         return f"{self.prefix}schema"

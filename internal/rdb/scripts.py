@@ -1,13 +1,16 @@
 """
 Lua scripts as awaitable objects.
 
-Every write to Redis is one script: redis-py repeats commands by itself after a lost reply, so each script
-is safe to repeat (it takes an id of the operation, the claim or the object). EVALSHA is sent first and
-the source only when the server does not know it (after a restart or a failover).
+Every write to Redis is one script: redis-py repeats commands by itself after a lost reply, so each
+script is safe to repeat (it takes an id of the operation, the claim or the object). EVALSHA is
+sent first and the source only when the server does not know it (after a restart or a failover).
 
-With `replicas` of 1 or more, a script marked durable is followed by WAIT on the same connection, so its
-caller knows whether a replica has it (facts behind it: docs/decisions/0003-queue.md).
+With `replicas` of 1 or more, a script marked durable is followed by WAIT on the same connection,
+so its caller knows whether a replica has it (facts behind it: docs/decisions/0003-queue.md).
 """
+
+# redis-py leaves its **kwargs untyped.
+# pyright: reportUnknownMemberType=false
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from importlib import resources
 from typing import Any, TypeAlias
 
 from redis.asyncio import Redis
+from redis.client import Redis as SyncRedis
 from redis.exceptions import NoScriptError
 
 from internal.errors import Unavailable
@@ -49,6 +53,15 @@ class Script:
         except NoScriptError:
             return await redis.eval(self.source, len(keys), *keys, *args)
 
+    def sync(
+        self, redis: SyncRedis, keys: Sequence[str], args: Sequence[str | bytes | int | float]
+    ) -> Reply:
+        """As a plain call, on a synchronous client (the heartbeat thread has one)."""
+        try:
+            return redis.evalsha(self.sha, len(keys), *keys, *args)
+        except NoScriptError:
+            return redis.eval(self.source, len(keys), *keys, *args)
+
     async def durable(
         self,
         redis: Redis,
@@ -61,7 +74,8 @@ class Script:
         Run it and wait until *replicas* replicas have it (0: as a plain call).
 
         Raises:
-            Unavailable: the write was done here but not confirmed by enough replicas in 200 ms; repeat
+            Unavailable: the write was done here but not confirmed by enough replicas in 200 ms;
+            repeat
                 it with the same operation id.
         """
         if replicas < 1:

@@ -2,9 +2,9 @@
 The task and everything it consists of, as frozen data.
 
 A task is one piece of work on one repository: a first prompt, then follow-ups. Each prompt is an
-*iteration*; each iteration, and each repeat of one by `retry`, is a *run*, which ends in exactly one
-final event; a run may take several *attempts* (claims) when workers are lost. Times are aware and UTC,
-durations seconds, sizes bytes.
+*iteration*; each iteration, and each repeat of one by `retry`, is a *run*, which ends in exactly
+one final event; a run may take several *attempts* (claims) when workers are lost. Times are aware
+and UTC, durations seconds, sizes bytes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, NewType
 
-from internal.agent.model import Usage
+from internal.agent.model import NO_USAGE, Usage
 from internal.git.model import Changes
 from internal.task.state import State
 
@@ -43,10 +43,6 @@ class Reason(StrEnum):
     DISK_FULL = "disk_full"
     POLICY_DENIED = "policy_denied"
     INTERNAL_ERROR = "internal_error"
-
-
-REPEATABLE = frozenset({Reason.DISK_FULL, Reason.RATE_LIMITED, Reason.CLONE_FAILED})
-"""Reasons a run is repeated for by itself, with backoff (clone_failed only where it may pass)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,8 +104,9 @@ class Work:
     """
     The recorded work of one iteration: where its tree and its agent's session are kept.
 
-    Only recorded work is ever read. `commit` and `claim` name the snapshot in the trusted git directory
-    of `home`; `truncated` means the stored patch was too big for Redis, so only that home has the work.
+    Only recorded work is ever read. `commit` and `claim` name the snapshot in the trusted git
+    directory of `home`; `truncated` means the stored patch was too big for Redis, so only that
+    home has the work.
     """
 
     commit: str
@@ -129,7 +126,7 @@ class Iteration:
     result: str | None = None
     failure: Failure | None = None
     changes: Changes | None = None
-    usage: Usage = Usage()
+    usage: Usage = NO_USAGE
     work: Work | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
@@ -182,8 +179,8 @@ class Claim:
     """
     The permit to run one task: what `queue.claim` gives a worker.
 
-    `token` fences every write of the run; `claim` is a random id, neither the token nor a counter, that
-    names everything the run writes on disk.
+    `token` fences every write of the run; `claim` is a random id, neither the token nor a counter,
+    that names everything the run writes on disk.
     """
 
     task: Task
@@ -198,7 +195,9 @@ class Claim:
     alone: bool = False
     publish: bool = False
     lost_work: bool = False
-    """The work this run should start from is lost: start from the base commit, with a rebuilt prompt."""
+    """
+    The work this run should start from is lost: start from the base commit, with a rebuilt prompt.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,13 +205,14 @@ class Outcome:
     """
     What a worker reports at the end of a run; `failure` None means completed.
 
-    `work` is recorded with the iteration; `stored_diff` is the compressed diff (`task.diffstore`), kept in
-    Redis; `tail` are the last agent events, already encoded, that the event limit had held back.
+    `work` is recorded with the iteration; `stored_diff` is the compressed diff (`task.diffstore`),
+    kept in Redis; `tail` are the last agent events, already encoded, that the event limit had held
+    back.
     """
 
     failure: Failure | None = None
     result: str | None = None
     changes: Changes | None = None
-    usage: Usage = Usage()
+    usage: Usage = NO_USAGE
     work: Work | None = None
     stored_diff: bytes | None = None

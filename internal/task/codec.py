@@ -1,0 +1,174 @@
+"""
+Between a task's Redis hash and the dataclasses: the one place that knows the field names.
+
+Everything in Redis is text; nested values are JSON. The scripts read some of these fields too
+(internal/task/lua/lib.lua).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from internal.agent.model import Usage
+from internal.clock import from_millis
+from internal.git.model import Changes
+from internal.task.event import encode
+from internal.task.model import (
+    Failure,
+    Iteration,
+    Priority,
+    Reason,
+    Task,
+    TaskConfig,
+    TaskId,
+    Tenant,
+    Wait,
+    Work,
+)
+from internal.task.state import State
+
+Hash = Mapping[str, str]
+
+EMPTY_USAGE = encode(dataclasses.asdict(Usage()))
+
+
+def decode_task(fields: Hash, iterations: Hash | None = None) -> Task:
+    """A task from its hash and, when asked for, the hash of its iterations."""
+    return Task(
+        id=TaskId(fields["id"]),
+        tenant=Tenant(fields["tenant"]),
+        status=State(fields["status"]),
+        repo_url=fields["repo_url"],
+        prompt=fields["prompt"],
+        iteration=int(fields["iteration"]),
+        created_at=from_millis(int(fields["created_at"])),
+        priority=Priority(fields["priority"]),
+        labels=json.loads(fields["labels"]),
+        config=TaskConfig(**json.loads(fields["config"])),
+        usage=decode_usage(fields.get("usage")),
+        usage_total=decode_usage(fields.get("usage_total")),
+        callback_url=fields.get("callback_url"),
+        result=fields.get("result"),
+        failure=decode_failure(fields.get("failure")),
+        changes=decode_changes(fields.get("changes")),
+        current_prompt=fields.get("current_prompt"),
+        branch=fields.get("branch"),
+        base_commit=fields.get("base_commit"),
+        pr_number=_int(fields.get("pr_number")),
+        pr_url=fields.get("pr_url"),
+        pr_error=fields.get("pr_error"),
+        trace_id=fields.get("trace_id"),
+        wait=_wait(fields),
+        cancel_requested="cancel" in fields,
+        started_at=_time(fields.get("started_at")),
+        finished_at=_time(fields.get("finished_at")),
+        attempt=int(fields.get("attempt", 0)),
+        lost=int(fields.get("lost", 0)),
+        retries=int(fields.get("retries", 0)),
+        isolation=fields.get("isolation"),
+        key_source=fields.get("key_source"),
+        last_event=int(fields.get("seq", 0)),
+        iterations=None if iterations is None else decode_iterations(iterations),
+    )
+
+
+def decode_iterations(fields: Hash) -> tuple[Iteration, ...]:
+    """All iterations, oldest first, from fields `<number>.<name>`."""
+    rows: dict[int, dict[str, str]] = {}
+    for name, value in fields.items():
+        number, _, field = name.partition(".")
+        rows.setdefault(int(number), {})[field] = value
+    return tuple(_iteration(number, rows[number]) for number in sorted(rows))
+
+
+def _iteration(number: int, fields: Hash) -> Iteration:
+    return Iteration(
+        number=number,
+        status=State(fields["status"]),
+        prompt=fields["prompt"],
+        result=fields.get("result"),
+        failure=decode_failure(fields.get("failure")),
+        changes=decode_changes(fields.get("changes")),
+        usage=decode_usage(fields.get("usage")),
+        work=decode_work(fields.get("work")),
+        started_at=_time(fields.get("started_at")),
+        ended_at=_time(fields.get("ended_at")),
+    )
+
+
+def decode_usage(text: str | None) -> Usage:
+    return Usage(**json.loads(text)) if text else Usage()
+
+
+def decode_changes(text: str | None) -> Changes | None:
+    if not text:
+        return None
+    members: dict[str, Any] = json.loads(text)
+    members.pop("diff_stats", None)
+    return Changes(**members)
+
+
+def decode_failure(text: str | None) -> Failure | None:
+    if not text:
+        return None
+    members: dict[str, Any] = json.loads(text)
+    return Failure(
+        reason=Reason(members["reason"]),
+        message=members["message"],
+        retryable=members["retryable"],
+        detail=members.get("detail"),
+    )
+
+
+def decode_work(text: str | None) -> Work | None:
+    return Work(**json.loads(text)) if text else None
+
+
+def encode_usage(usage: Usage) -> str:
+    return encode(dataclasses.asdict(usage))
+
+
+def encode_changes(changes: Changes | None) -> str:
+    """As the API shows it, with `diff_stats`; "" for None."""
+    if changes is None:
+        return ""
+    return encode({**dataclasses.asdict(changes), "diff_stats": changes.diff_stats})
+
+
+def encode_failure(failure: Failure | None) -> str:
+    if failure is None:
+        return ""
+    return encode(
+        {
+            "reason": failure.reason,
+            "message": failure.message,
+            "retryable": failure.retryable,
+            "detail": dict(failure.detail) if failure.detail else None,
+        }
+    )
+
+
+def encode_work(work: Work | None) -> str:
+    return "" if work is None else encode(dataclasses.asdict(work))
+
+
+def encode_config(config: TaskConfig) -> str:
+    return encode(dataclasses.asdict(config))
+
+
+def _wait(fields: Hash) -> Wait | None:
+    if "wait_reason" not in fields:
+        return None
+    return Wait(reason=fields["wait_reason"], until=_time(fields.get("wait_until")))
+
+
+def _time(millis: str | None) -> datetime | None:
+    return None if millis is None else from_millis(int(float(millis)))
+
+
+def _int(text: str | None) -> int | None:
+    return None if text is None else int(text)

@@ -1,0 +1,69 @@
+"""
+A diff as it is stored in Redis with its iteration, compressed.
+
+It holds what `GET /tasks/{id}/diff` shows and the binary patch, from which another home can
+rebuild the work. Beyond the limit only the head is stored, marked truncated; the home that has the
+work serves it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import zlib
+from typing import Any
+
+from internal.git.model import Changes, Diff, FileDiff, FileStatus
+
+LIMIT_BYTES = 1024 * 1024
+"""Most compressed bytes of one stored diff."""
+
+_MAX_PLAIN_BYTES = 256 * 1024 * 1024
+"""A stored diff that would unpack to more than this is refused; ours never do."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class StoredDiff:
+    """A diff read back; when `truncated`, `diff` has no files and no patch."""
+
+    diff: Diff
+    truncated: bool
+
+
+def pack(diff: Diff) -> tuple[bytes, bool]:
+    """The stored form, and whether it had to be truncated."""
+    full = zlib.compress(_head(diff, diff.files) + b"\n" + diff.patch, 6)
+    if len(full) <= LIMIT_BYTES:
+        return full, False
+    return zlib.compress(_head(diff, (), truncated=True) + b"\n", 6), True
+
+
+def unpack(stored: bytes) -> StoredDiff:
+    """What `pack` stored. Raises ValueError when it is not that."""
+    plain = zlib.decompressobj().decompress(stored, _MAX_PLAIN_BYTES)
+    head, _, patch = plain.partition(b"\n")
+    members: dict[str, Any] = json.loads(head)
+    files = tuple(_file(file) for file in members["files"])
+    diff = Diff(
+        base=members["base"],
+        head=members["head"],
+        files=files,
+        changes=Changes(**members["changes"]),
+        patch=patch,
+    )
+    return StoredDiff(diff=diff, truncated=members["truncated"])
+
+
+def _file(members: dict[str, Any]) -> FileDiff:
+    return FileDiff(status=FileStatus(members.pop("status")), **members)
+
+
+def _head(diff: Diff, files: tuple[FileDiff, ...], *, truncated: bool = False) -> bytes:
+    members = {
+        "base": diff.base,
+        "head": diff.head,
+        "changes": dataclasses.asdict(diff.changes),
+        "files": [dataclasses.asdict(file) for file in files],
+        "truncated": truncated,
+    }
+    return json.dumps(members).encode()

@@ -1,0 +1,334 @@
+"""
+The worker's side of the queue: claim, hold, report, give back.
+
+The list that workers block on is a doorbell that carries no work; a claim is one script. A claim's
+random token fences every later write: a worker that lost its lease gets `Fenced` and nothing of it
+counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, cast
+
+from redis.asyncio import Redis
+from redis.client import Redis as SyncRedis
+
+from internal.errors import Conflict, Fenced
+from internal.ids import random_token
+from internal.rdb.keys import Keys
+from internal.rdb.scripts import Script
+from internal.task import scripts
+from internal.task.codec import (
+    decode_task,
+    encode_changes,
+    encode_failure,
+    encode_usage,
+    encode_work,
+)
+from internal.task.event import NewEvent, encode
+from internal.task.model import Claim, Outcome
+from internal.task.state import State
+
+WORKER_TTL_SECONDS = 15
+"""A worker silent for so long is out of the registry."""
+
+_RESULT_IN_EVENT = 2_000
+_RESULT_IN_WEBHOOK_BYTES = 16 * 1024
+_BELL_SECONDS = 2
+
+
+class Lane(StrEnum):
+    """Lists of their own: agent runs, create-pr runs, and runs that lost two workers."""
+
+    AGENT = "agent"
+    PUBLISH = "publish"
+    ALONE = "alone"
+
+
+class CancelAccepted(Exception):  # noqa: N818 -- not an error: the run is to end as cancelled
+    """A cancel was accepted meanwhile; the run must end with reason `canceled`."""
+
+
+class Beat(StrEnum):
+    """What a heartbeat says about one claim."""
+
+    FENCED = "0"
+    RENEWED = "1"
+    CANCEL = "2"
+
+
+@dataclass(frozen=True, slots=True)
+class BeatReply:
+    """One heartbeat's answer: each claim by its token, and whether a task waits to run alone."""
+
+    claims: Mapping[str, Beat]
+    alone_waiting: bool
+
+
+def ref_of(claim: Claim) -> str:
+    """How queue structures name the task of a claim: `<tenant>/<id>`."""
+    return f"{claim.task.tenant}/{claim.task.id}"
+
+
+class TaskQueue:
+    """
+    The queue as one worker process sees it.
+
+    *redis* serves commands; *blocking* is a client for blocking reads (no socket timeout) and may
+    be None where nobody calls `wait`.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        keys: Keys,
+        *,
+        lease_seconds: float,
+        replicas: int = 0,
+        blocking: Redis | None = None,
+    ) -> None:
+        self._redis = redis
+        self._blocking = blocking
+        self._keys = keys
+        self._lease_millis = int(lease_seconds * 1000)
+        self._replicas = replicas
+
+    async def wait(self, lanes: Sequence[Lane], home: str) -> None:
+        """
+        Return when a bell of these lanes rang, or after 2 s. Carries no work, may be cancelled.
+        """
+        if self._blocking is None:
+            raise TypeError("this queue was made without a client for blocking reads")
+        bells = [self._keys.bell(lane, s) for lane in lanes for s in (f"@{home}", "")]
+        await self._blocking.blpop(bells, timeout=_BELL_SECONDS)
+
+    async def claim(self, lane: Lane, *, worker: str, home: str) -> Claim | None:
+        """
+        Take the next task of *lane*, or None when nothing may run now.
+
+        The task is leased to *worker* when this returns. One script, so no two workers get the
+        same task; the reply of a call that was lost is repeated by the same token.
+        """
+        token, claim_id = random_token(), random_token()[:16]
+        while True:
+            reply = await self._run(
+                scripts.CLAIM, [worker, home, token, claim_id, self._lease_millis, lane.value]
+            )
+            if reply[0] == "none":
+                return None
+            if reply[0] == "task":
+                return _claim(dict(zip(reply[1::2], reply[2::2], strict=True)), home, lane)
+            await asyncio.sleep(0)
+
+    async def advance(self, claim: Claim, to: State, fields: Mapping[str, str]) -> None:
+        """
+        Go on to *to* (running) and record *fields* (base_commit, branch, isolation, key_source).
+
+        Raises:
+            Fenced: the claim is not the task's any more.
+            CancelAccepted: end the run instead.
+        """
+        args: list[str | int] = [ref_of(claim), claim.token, random_token(), to.value]
+        for name, value in fields.items():
+            args += [name, value]
+        _judge(await self._run(scripts.TRANSITION, args))
+
+    async def append(self, claim: Claim, batch: int, events: Sequence[NewEvent]) -> int:
+        """
+        Add events to the task's log; returns the number of the last one.
+
+        *batch* counts from 1 within the claim; a repeated batch is added once.
+        """
+        args: list[str | int] = [ref_of(claim), claim.token, batch, *_triples(events)]
+        return int(_judge(await self._run(scripts.APPEND, args))[1])
+
+    async def finish(
+        self, claim: Claim, outcome: Outcome, operation: str, tail: Sequence[NewEvent] = ()
+    ) -> State:
+        """
+        End the run: *tail*, state, final event, record and webhook in one step; returns the state.
+
+        Repeat it with the same *operation* until it answers.
+
+        Raises:
+            Fenced: nothing of this run counts.
+            CancelAccepted: report it again with reason `canceled`.
+            Unavailable: written, but not yet on a replica; repeat.
+        """
+        failure, work = outcome.failure, outcome.work
+        args: list[str | bytes | int | float] = [
+            ref_of(claim),
+            claim.token,
+            operation,
+            State.FAILED.value if failure else State.COMPLETED.value,
+            failure.reason.value if failure else "",
+            encode_failure(failure),
+            outcome.result or "",
+            encode_changes(outcome.changes),
+            encode_usage(outcome.usage),
+            encode_work(work),
+            work.home if work else "",
+            "1" if work and work.truncated else "0",
+            outcome.stored_diff or b"",
+            _final_data(claim, outcome),
+            _webhook_members(outcome),
+            *_triples(tail),
+        ]
+        reply = await scripts.FINISH.durable(
+            self._redis, [self._keys.prefix], args, replicas=self._replicas
+        )
+        return State(_judge(reply)[1])
+
+    async def finish_pr(self, claim: Claim, operation: str, fields: Sequence[str]) -> State:
+        """End a create-pr run; *fields* as FINISH_PR's ARGV 4-9."""
+        args = [ref_of(claim), claim.token, operation, *fields]
+        return State(_judge(await self._run(scripts.FINISH_PR, args))[1])
+
+    async def hand_back(
+        self,
+        claim: Claim,
+        operation: str,
+        *,
+        reason: str,
+        delay_seconds: float = 0,
+        repeat: bool = False,
+    ) -> None:
+        """
+        Give the task back to the queue it came from; no life is lost.
+
+        With no delay it stands at the head of its list. *repeat* counts it as a retry of the run.
+        """
+        args: list[str | int] = [
+            ref_of(claim),
+            claim.token,
+            operation,
+            int(delay_seconds * 1000),
+            reason,
+            int(repeat),
+        ]
+        _judge(await self._run(scripts.HANDBACK, args))
+
+    async def reap(
+        self, *, limit: int = 256, grace_seconds: float = 1, home_grace_seconds: float
+    ) -> tuple[int, int, bool]:
+        """
+        Do the queue's chores; returns (tasks of lost workers, tasks promoted, more to do now).
+        """
+        lost, promoted, more = await self._run(
+            scripts.REAP,
+            [limit, int(grace_seconds * 1000), self._lease_millis, int(home_grace_seconds * 1000)],
+        )
+        return int(lost), int(promoted), bool(more)
+
+    async def register(self, worker: str, home: str, info: Mapping[str, Any]) -> int:
+        """Enter the registry before the first claim; returns how many tasks came home."""
+        args: list[str | int] = [worker, home, encode(info), WORKER_TTL_SECONDS, "0"]
+        return int(await self._run(scripts.REGISTER, args))
+
+    async def unregister(self, worker: str, home: str) -> None:
+        """Leave the registry after the last task."""
+        await self._run(scripts.REGISTER, [worker, home, "{}", WORKER_TTL_SECONDS, "1"])
+
+    async def depth(self) -> int:
+        """Everything that wants a worker, waiting and due."""
+        return int(await self._redis.zcard(self._keys.queued()))
+
+    async def claims_of(self, tenant: str, tasks: Sequence[str]) -> dict[str, str | None]:
+        """
+        For the sweep of disks: task id -> its live claim, or None when it has none. No id: no task.
+        """
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for task in tasks:
+                pipe.hmget(self._keys.task(tenant, task), ["status", "claim"])
+            replies = cast(list[list[str | None]], await pipe.execute())
+        return {t: row[1] for t, row in zip(tasks, replies, strict=True) if row[0] is not None}
+
+    async def _run(self, script: Script, args: Sequence[str | bytes | int | float]) -> Any:
+        return await script(self._redis, [self._keys.prefix], args)
+
+
+def heartbeat(
+    redis: SyncRedis,
+    keys: Keys,
+    *,
+    worker: str,
+    home: str,
+    lease_seconds: float,
+    info: str,
+    claims: Sequence[tuple[str, str]],
+) -> BeatReply:
+    """
+    One heartbeat for all (ref, token) of a process, on the heartbeat thread's own client.
+
+    Raises redis-py's errors: the caller counts what went unanswered.
+    """
+    args: list[str | int] = [worker, home, int(lease_seconds * 1000), info, WORKER_TTL_SECONDS]
+    for ref, token in claims:
+        args += [ref, token]
+    reply = cast(list[int], scripts.HEARTBEAT.sync(redis, [keys.prefix], args))
+    beats = {token: Beat(str(word)) for (_, token), word in zip(claims, reply[1:], strict=True)}
+    return BeatReply(claims=beats, alone_waiting=reply[0] == 1)
+
+
+def _claim(fields: dict[str, str], home: str, lane: Lane) -> Claim:
+    return Claim(
+        task=decode_task(fields),
+        token=fields["token"],
+        claim=fields["claim"],
+        worker=fields["worker"],
+        home=home,
+        attempt=int(fields["attempt"]),
+        access_token=fields.get("access_token"),
+        ai_api_key=fields.get("ai_api_key"),
+        alone=lane is Lane.ALONE,
+        publish=fields.get("kind") == "publish",
+        lost_work=fields.get("lost_work") == "1",
+    )
+
+
+def _judge(reply: list[Any]) -> list[Any]:
+    word = reply[0]
+    if word == "fenced":
+        raise Fenced("The claim is not the task's any more.")
+    if word == "cancelled":
+        raise CancelAccepted
+    if word == "illegal":
+        raise Conflict(f"The task is {reply[1]}; this step is not allowed there.")
+    return reply
+
+
+def _triples(events: Sequence[NewEvent]) -> list[str]:
+    return [part for event in events for part in (event.type, event.event, event.data)]
+
+
+def _final_data(claim: Claim, outcome: Outcome) -> str:
+    iteration = claim.task.iteration
+    if outcome.failure:
+        failure = encode_failure(outcome.failure)
+        error = encode(outcome.failure.message)
+        return f'{{"error":{error},"failure":{failure},"iteration":{iteration}}}'
+    result = encode((outcome.result or "")[:_RESULT_IN_EVENT])
+    return (
+        f'{{"result":{result},"changes_summary":{encode_changes(outcome.changes) or "null"},'
+        f'"usage":{encode_usage(outcome.usage)},"iteration":{iteration}}}'
+    )
+
+
+def _webhook_members(outcome: Outcome) -> str:
+    members: list[str] = []
+    if outcome.result:
+        cut = outcome.result.encode()[:_RESULT_IN_WEBHOOK_BYTES].decode(errors="ignore")
+        members.append(f'"result":{encode(cut)}')
+        if cut != outcome.result:
+            members.append('"result_truncated":true')
+    if outcome.failure:
+        members.append(f'"error":{encode(outcome.failure.message)}')
+        members.append(f'"failure":{encode_failure(outcome.failure)}')
+    if outcome.changes:
+        members.append(f'"changes_summary":{encode_changes(outcome.changes)}')
+    members.append(f'"usage":{encode_usage(outcome.usage)}')
+    return "".join(f",{member}" for member in members)

@@ -1,0 +1,58 @@
+"""
+Loop: the queue's chores, each second, in every process.
+
+Expired leases go back to the queue or end as dead letters, due waits are promoted, gates are
+re-checked, lists of absent homes move. The script makes it safe that every process does this at
+once; with workers scaled to zero the server still does it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+from redis.exceptions import RedisError
+
+from internal.task.queue import TaskQueue
+
+log = structlog.get_logger(__name__)
+
+PERIOD_SECONDS = 1.0
+
+
+class Reaper:
+    """Runs REAP until told to stop; an outage of Redis is waited out."""
+
+    def __init__(self, queue: TaskQueue, *, home_grace_seconds: float) -> None:
+        self._queue = queue
+        self._home_grace_seconds = home_grace_seconds
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """The loop; returns soon after *stop* is set."""
+        away = False
+        while not stop.is_set():
+            more = False
+            try:
+                lost, promoted, more = await self._queue.reap(
+                    home_grace_seconds=self._home_grace_seconds
+                )
+            except (RedisError, OSError) as error:
+                if not away:
+                    log.warning("reaper.redis_away", error=str(error))
+                away = True
+            else:
+                away = False
+                if lost:
+                    log.warning("reaper.workers_lost", tasks=lost, promoted=promoted)
+            await wait_for(stop.wait, seconds=0 if more else PERIOD_SECONDS)
+
+
+async def wait_for(fact: Callable[[], Awaitable[object]], *, seconds: float) -> bool:
+    """Wait until *fact* returns, at most so long; whether it did."""
+    try:
+        async with asyncio.timeout(seconds):
+            await fact()
+    except TimeoutError:
+        return False
+    return True

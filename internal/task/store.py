@@ -1,0 +1,174 @@
+"""
+Tasks in Redis: every change that a client asks for is one script, every read one round trip.
+
+Private to this package. It speaks in fields and replies; `TaskService` turns them into errors.
+"""
+
+# redis-py leaves its **kwargs untyped.
+# pyright: reportUnknownMemberType=false
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from redis.asyncio import Redis
+
+from internal.rdb.keys import Keys
+from internal.rdb.scripts import Script
+from internal.task import scripts
+from internal.task.codec import decode_task
+from internal.task.model import Task
+from internal.task.state import State
+
+Fields = Mapping[str, str | int | float]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A script's answer: its word and what follows it."""
+
+    word: str
+    rest: tuple[Any, ...]
+
+
+class TaskStore:
+    """
+    All tasks of a deployment. *replicas* of 1 or more makes accepting writes wait for replicas.
+    """
+
+    def __init__(self, redis: Redis, keys: Keys, *, replicas: int = 0) -> None:
+        self._redis = redis
+        self._keys = keys
+        self._replicas = replicas
+
+    async def create(
+        self,
+        tenant: str,
+        task: str,
+        fields: Fields,
+        *,
+        idempotency_key: str = "",
+        request_hash: str = "",
+        idempotency_seconds: int = 86_400,
+    ) -> Reply:
+        """ENQUEUE; words: ok, dup, conflict, deleted (the last three with the known id)."""
+        flat: list[str | int | float] = [
+            tenant,
+            task,
+            idempotency_key,
+            request_hash,
+            idempotency_seconds,
+        ]
+        for name, value in fields.items():
+            flat += [name, value]
+        return await self._write(scripts.ENQUEUE, flat)
+
+    async def instruct(self, ref: str, operation: str, prompt: str, gates: str) -> Reply:
+        """INSTRUCT; words: ok (iteration), illegal (state), missing."""
+        return await self._write(scripts.INSTRUCT, [ref, operation, prompt, gates])
+
+    async def retry(self, ref: str, operation: str, gates: str) -> Reply:
+        """RETRY; words: ok (iteration, state), illegal (state), missing."""
+        return await self._write(scripts.RETRY, [ref, operation, gates])
+
+    async def publish(self, ref: str, operation: str, options: str) -> Reply:
+        """PUBLISH; words: ok, illegal (state), no_work, missing."""
+        return await self._write(scripts.PUBLISH, [ref, operation, options])
+
+    async def cancel(self, ref: str) -> Reply:
+        """CANCEL; words: ok (state), cancelling (state), illegal (state), missing."""
+        return await self._write(scripts.CANCEL, [ref])
+
+    async def delete(self, ref: str) -> Reply:
+        """DELETE; words: ok, illegal (state), missing."""
+        return await self._write(scripts.DELETE, [ref])
+
+    async def find(self, tenant: str, task: str, *, with_iterations: bool = False) -> Task | None:
+        """The task, or None when there is no such one."""
+        async with self._redis.pipeline(transaction=with_iterations) as pipe:
+            pipe.hgetall(self._keys.task(tenant, task))
+            if with_iterations:
+                pipe.hgetall(self._keys.task_iterations(tenant, task))
+            replies = cast(list[dict[str, str]], await pipe.execute())
+        if "status" not in replies[0]:
+            return None
+        return decode_task(replies[0], replies[1] if with_iterations else None)
+
+    async def find_many(self, tenant: str, tasks: Sequence[str]) -> list[Task]:
+        """Those of *tasks* that exist, in the order asked for."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for task in tasks:
+                pipe.hgetall(self._keys.task(tenant, task))
+            replies = cast(list[dict[str, str]], await pipe.execute())
+        return [decode_task(fields) for fields in replies if "status" in fields]
+
+    async def ids(
+        self, tenant: str, *, before: str | None, since_millis: int | None, count: int
+    ) -> list[tuple[str, int]]:
+        """
+        Up to *count* (task id, creation in ms), newest first, of those older than cursor *before*.
+
+        A cursor is `<created ms>.<task id>`, so it holds when its task is deleted meanwhile.
+        """
+        index = self._keys.tenant_index(tenant)
+        highest, last_id = (before or "").partition(".")[::2]
+        rows = cast(
+            list[tuple[str, float]],
+            await self._redis.zrange(
+                index,
+                highest or "+inf",
+                "-inf" if since_millis is None else since_millis,
+                desc=True,
+                byscore=True,
+                offset=0,
+                num=count + 64,  # room for those created in the cursor's own millisecond
+                withscores=True,
+            ),
+        )
+        found = [(task, int(score)) for task, score in rows]
+        if last_id:
+            found = [row for row in found if (row[1], row[0]) < (int(highest), last_id)]
+        return found[:count]
+
+    async def stored_diff(self, tenant: str, task: str, iteration: int) -> bytes | None:
+        """The compressed diff of an iteration, as `diffstore.pack` made it."""
+        key = self._keys.task_work(tenant, task)
+        command = cast(Callable[..., Awaitable[bytes | None]], self._redis.execute_command)
+        return await command("HGET", key, str(iteration), NEVER_DECODE=[])
+
+    async def counts(self, tenant: str) -> dict[State, int]:
+        """Tasks of a tenant by state."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for state in State:
+                pipe.zcard(self._keys.tenant_state(tenant, state))
+            replies = cast(list[int], await pipe.execute())
+        return dict(zip(State, replies, strict=True))
+
+    async def oldest_queued_millis(self, tenant: str) -> int | None:
+        """Since when the longest-waiting queued task of a tenant waits."""
+        queued = (State.PENDING, State.AWAITING_INSTRUCTION)
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for state in queued:
+                pipe.zrange(self._keys.tenant_state(tenant, state), 0, 0, withscores=True)
+            replies = cast(list[list[tuple[str, float]]], await pipe.execute())
+        times = [int(rows[0][1]) for rows in replies if rows]
+        return min(times) if times else None
+
+    async def usage_of_day(self, tenant: str, day: str) -> dict[str, str]:
+        """Raw counters of one day, `yyyy-mm-dd`."""
+        key = self._keys.usage_of_day(tenant, day)
+        return cast(dict[str, str], await self._redis.hgetall(key))
+
+    async def set_limits(self, limits: Mapping[str, int]) -> None:
+        """Write gate limits; a repeat changes nothing."""
+        await self._redis.hset(
+            self._keys.limits(), mapping={gate: str(most) for gate, most in limits.items()}
+        )
+
+    async def _write(self, script: Script, args: Sequence[str | int | float]) -> Reply:
+        reply = await script.durable(
+            self._redis, [self._keys.prefix], args, replicas=self._replicas
+        )
+        return Reply(reply[0], tuple(reply[1:]))
