@@ -1,0 +1,247 @@
+"""
+The small process above each agent: it owns the agent's whole tree and ends it, whatever happens.
+
+The worker cannot do this itself: it may be killed or stopped at any moment, and a process group
+misses daemons in sessions of their own. The shim is a subreaper, so every orphan below it becomes
+its child; it stays until nothing of the tree is left, and outlives its worker by a moment only. It
+keeps the dead-man's timer: a tree whose lease is about to end is frozen, and killed when no later
+lease comes.
+
+Packets on the control socket (SOCK_SEQPACKET, ASCII; times are CLOCK_MONOTONIC, which all processes
+of a machine share):
+
+    worker to shim   lease <t>                the lease now ends at t
+                     freeze | thaw            on request; a lease that is over freezes by itself
+                     end <a> <b>              SIGINT, a seconds later SIGTERM, b seconds later kill
+                     kill
+    shim to worker   started <pid> | failed <step> <errno>
+                     frozen <t> | thawed <t>
+                     exited <status> <cause>  of the agent itself; status as in Popen.returncode
+                     gone                     nothing of the tree is left
+    end of file      the worker is dead: kill
+
+It starts with each agent and stays, so it imports little.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import sys
+import time
+
+from internal.process.proctable import Process, descendants, kill_all, send, stop_all
+from internal.process.spawn import Order, StartError, adopt_orphans, signal_on_parent_death, spawn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
+
+FREEZE_MARGIN_SECONDS = 3.0
+"""A tree freezes this long before its lease ends, so nothing of it runs beside the next claim."""
+
+_FROZEN_LOOK_SECONDS = 1.0  # something may have sent SIGCONT from inside or outside
+_KILL_LOOK_SECONDS = 0.05
+
+
+class Shim:
+    """The loop: packets, dead children and the clock in; signals to the tree out."""
+
+    def __init__(self, control: int, order: Order) -> None:
+        self._control = control
+        self._order = order
+        self._agent = 0
+        self._exited = False
+        self._cause = "exited"
+        self._doomed = False
+        self._look_seconds = _KILL_LOOK_SECONDS
+        self._lease_end: float | None = None
+        self._held = False
+        self._frozen: dict[tuple[int, int], Process] | None = None
+        self._steps: list[tuple[float, int]] = []
+        self._drain_until: float | None = None
+        self._wake = -1
+
+    def run(self) -> None:
+        """Start the agent and stay until nothing of its tree is left."""
+        self._listen()
+        try:
+            self._agent = spawn(self._order)
+        except StartError as error:
+            self._tell(f"failed {error.step} {error.number}")
+            return
+        self._tell(f"started {self._agent}")
+        _release_stdio()
+        while not self._reap():
+            self._obey()
+            self._wait(self._act(time.monotonic()))
+        self._tell("gone")
+
+    def _listen(self) -> None:
+        os.set_blocking(self._control, False)
+        self._wake, write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+        for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, _only_wake)
+        adopt_orphans()
+        # No order by itself (service managers send it to everybody): `_obey` looks who died.
+        signal_on_parent_death(signal.SIGTERM)
+
+    def _reap(self) -> bool:
+        """Collect the dead; True when nothing is left: without a child there is no descendant."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return True
+            if pid == 0:
+                return False
+            if pid == self._agent and not self._exited:
+                self._exited = True
+                self._drain_until = time.monotonic() + self._order.drain_seconds
+                self._tell(f"exited {os.waitstatus_to_exitcode(status)} {self._cause}")
+
+    def _obey(self) -> None:
+        """Take the worker's packets; its death is the order to kill."""
+        if os.getppid() != self._order.worker:
+            self._doom("ended")
+        while not self._doomed:
+            try:
+                packet = os.read(self._control, 4096)
+            except BlockingIOError:
+                return
+            except OSError:
+                packet = b""
+            self._take(packet.decode().split() or ["kill"])
+
+    def _take(self, words: list[str]) -> None:
+        match words:
+            case ["lease", until]:
+                self._lease_end = max(float(until), self._lease_end or 0.0)
+            case ["freeze"]:
+                self._held = True
+            case ["thaw"]:
+                self._held = False
+            case ["end", interrupt_seconds, terminate_seconds] if not self._exited:
+                self._plan_end(float(interrupt_seconds), float(terminate_seconds))
+            case _:
+                self._doom("ended")
+
+    def _plan_end(self, interrupt_seconds: float, terminate_seconds: float) -> None:
+        if self._cause == "ended":
+            return
+        self._cause = "ended"
+        start = time.monotonic()
+        self._steps = [
+            (start, signal.SIGINT),
+            (start + interrupt_seconds, signal.SIGTERM),
+            (start + interrupt_seconds + terminate_seconds, signal.SIGKILL),
+        ]
+
+    def _doom(self, cause: str) -> None:
+        if self._doomed:
+            return
+        if not self._exited:
+            self._cause = cause
+        self._doomed = True
+        # A fork bomb takes every fair share of the processor; where it is allowed, run before it.
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+
+    def _act(self, now: float) -> float | None:
+        """Do what is due at *now*; the time to act again, None for never."""
+        due = (self._act_on_end(now), self._act_on_exit(now), self._act_on_lease(now))
+        if self._doomed:
+            kill_all(_tree)
+            self._look_seconds = min(self._look_seconds * 2, 1.0)
+            return time.monotonic() + self._look_seconds
+        return min((at for at in due if at is not None), default=None)
+
+    def _act_on_end(self, now: float) -> float | None:
+        while self._steps and self._steps[0][0] <= now:
+            number = self._steps.pop(0)[1]
+            if number == signal.SIGKILL:
+                self._doom("ended")
+            elif not self._exited:  # reaped, its id may be another group's
+                with contextlib.suppress(PermissionError):
+                    os.killpg(self._agent, number)
+                self._thaw()
+        return self._steps[0][0] if self._steps else None
+
+    def _act_on_exit(self, now: float) -> float | None:
+        if self._drain_until is not None and now >= self._drain_until:
+            self._doom(self._cause)
+        return self._drain_until
+
+    def _act_on_lease(self, now: float) -> float | None:
+        """Freeze and thaw, on request and by the dead-man's timer; what is ending stays awake."""
+        if self._doomed or self._cause == "ended":
+            return None
+        freeze_at = kill_at = float("inf")
+        if self._lease_end is not None:
+            freeze_at = self._lease_end - FREEZE_MARGIN_SECONDS
+            kill_at = freeze_at + self._order.outage_grace_seconds
+        if now >= kill_at:
+            self._doom("lease")
+            return None
+        if self._held or now >= freeze_at:
+            self._freeze()
+            return min(now + _FROZEN_LOOK_SECONDS, kill_at)
+        self._thaw()
+        return freeze_at if self._lease_end is not None else None
+
+    def _freeze(self) -> None:
+        stopped = stop_all(_tree)
+        if self._frozen is None:
+            self._frozen = {}
+            self._tell(f"frozen {time.monotonic()}")
+        self._frozen.update({(process.pid, process.start): process for process in stopped})
+
+    def _thaw(self) -> None:
+        """Continue what `_freeze` stopped and nothing that was stopped before; children first."""
+        if self._frozen is None:
+            return
+        for process in reversed(self._frozen.values()):
+            send(process, signal.SIGCONT)
+        self._frozen = None
+        self._tell(f"thawed {time.monotonic()}")
+
+    def _wait(self, until: float | None) -> None:
+        poll = select.poll()
+        poll.register(self._wake, select.POLLIN)
+        if not self._doomed:  # at its end of file it would be ready for ever
+            poll.register(self._control, select.POLLIN)
+        poll.poll(None if until is None else max(0.0, until - time.monotonic()) * 1000 + 1)
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._wake, 4096)
+
+    def _tell(self, packet: str) -> None:
+        with contextlib.suppress(OSError):  # dead, or stopped so long that it knows anyway
+            os.write(self._control, packet.encode())
+
+
+def main() -> None:
+    """Entry point: the arguments are the inherited file descriptors of socket and order."""
+    control, order = int(sys.argv[-2]), int(sys.argv[-1])
+    os.set_inheritable(control, False)
+    with open(order, "rb") as file:
+        dumped = file.read()
+    Shim(control, Order.load(dumped)).run()
+
+
+def _tree() -> list[Process]:
+    return descendants(os.getpid())
+
+
+def _only_wake(number: int, frame: FrameType | None) -> None:
+    """A handler, so that the signal reaches the wake-up pipe and exec resets it."""
+
+
+def _release_stdio() -> None:
+    """Let go of the agent's pipes: their end of file has to mean that the tree closed them."""
+    null = os.open("/dev/null", os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)
+    os.close(null)
