@@ -1,0 +1,201 @@
+"""
+A client of CodeForge's own API, for programs and for the command line.
+
+    from codeforge.client import Client
+
+    with Client("http://127.0.0.1:8080", token) as client:
+        task = client.submit({"repo_url": "https://github.com/o/r", "prompt": "Fix the typo"})
+        for event in client.follow(task["id"]):
+            print(event["type"], event["event"])
+
+Documents are the API's JSON as dictionaries. `follow` resumes by itself where the stream broke.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import httpx2
+
+Document = dict[str, Any]
+
+_TIMEOUT = httpx2.Timeout(10.0, read=75.0)
+"""`wait` holds an answer up to 60 s; a stream sends something each 15 s."""
+_RECONNECT_SECONDS = 2.0
+_GIVE_UP_SECONDS = 60.0
+
+
+class ApiError(Exception):
+    """The server refused: `status` is HTTP's, `code` the API's, `fields` what is wrong where."""
+
+    def __init__(self, status: int, body: Mapping[str, Any]) -> None:
+        self.status = status
+        self.code = str(body.get("error", "internal_error"))
+        self.fields: Mapping[str, str] = body.get("fields") or {}
+        super().__init__(str(body.get("message", f"HTTP {status}")))
+
+
+class Unreachable(Exception):  # noqa: N818 -- says what is the case
+    """No server answered at this address."""
+
+
+class Client:
+    """
+    Synchronous; use it as a context manager or call `close`.
+
+    Every method raises ApiError when the server refuses and Unreachable when none answers.
+    """
+
+    def __init__(self, url: str, token: str) -> None:
+        self._http = httpx2.Client(
+            base_url=f"{url.rstrip('/')}/api/v1",
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=_TIMEOUT,
+            trust_env=False,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._http.close()
+
+    def submit(self, request: Mapping[str, Any], *, idempotency_key: str | None = None) -> Document:
+        """Create a task from the API's body; returns `{id, status, created_at}`."""
+        headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+        return self._call("POST", "/tasks", json=dict(request), headers=headers)
+
+    def get(self, task: str, *, with_iterations: bool = False) -> Document:
+        """The whole document of a task."""
+        params = {"include": "iterations"} if with_iterations else {}
+        return self._call("GET", f"/tasks/{task}", params=params)
+
+    def list(self, **filters: str | int | list[str]) -> Document:
+        """`{tasks, next_cursor}`; filters as `GET /tasks` has them."""
+        return self._call("GET", "/tasks", params=filters)
+
+    def instruct(self, task: str, prompt: str) -> Document:
+        return self._call("POST", f"/tasks/{task}/instruct", json={"prompt": prompt})
+
+    def cancel(self, task: str) -> Document:
+        return self._call("POST", f"/tasks/{task}/cancel")
+
+    def retry(self, task: str) -> Document:
+        return self._call("POST", f"/tasks/{task}/retry")
+
+    def delete(self, task: str) -> None:
+        self._call("DELETE", f"/tasks/{task}")
+
+    def diff(self, task: str, *, iteration: int | None = None) -> Document:
+        """`{base, head, files, totals, truncated}` of the newest work, or of one iteration's."""
+        params = {} if iteration is None else {"iteration": iteration}
+        return self._call("GET", f"/tasks/{task}/diff", params=params)
+
+    def patch(self, task: str, *, iteration: int | None = None) -> bytes:
+        """The same work as a patch that `git apply` takes."""
+        params = {} if iteration is None else {"iteration": iteration}
+        accept = {"Accept": "text/x-diff"}
+        return self._send("GET", f"/tasks/{task}/diff", params=params, headers=accept).content
+
+    def events(self, task: str, *, after: int = 0, limit: int = 200) -> Document:
+        """`{events, next}`: stored events with a number above *after*."""
+        params = {"after": after, "limit": limit}
+        return self._call("GET", f"/tasks/{task}/events", params=params)
+
+    def agents(self) -> Document:
+        return self._call("GET", "/agents")
+
+    def workers(self) -> Document:
+        return self._call("GET", "/workers")
+
+    def stats(self) -> Document:
+        return self._call("GET", "/stats")
+
+    def follow(self, task: str, *, after: int = 0) -> Iterator[Document]:
+        """
+        Every event with a number above *after*, until the task is finished.
+
+        A broken stream is resumed behind the last event; Unreachable after 60 s without a server.
+        """
+        lost_at: float | None = None
+        while True:
+            try:
+                for name, number, data in self._frames(task, after):
+                    lost_at = None
+                    if name == "done":
+                        return
+                    if name == "reset":
+                        after = 0
+                    if name is None:
+                        after = number
+                        yield data
+                if self._is_over(task, after):
+                    return
+            except (httpx2.TransportError, Unreachable) as error:
+                lost_at = lost_at or time.monotonic()
+                if time.monotonic() - lost_at > _GIVE_UP_SECONDS:
+                    raise Unreachable(str(error)) from error
+            time.sleep(_RECONNECT_SECONDS if lost_at else 0.1)
+
+    def _is_over(self, task: str, after: int) -> bool:
+        """Whether a stream that ended without `done` had nothing more to say (204)."""
+        page = self.events(task, after=after, limit=1)
+        return not page["events"] and self.get(task)["status"] in {
+            "completed",
+            "failed",
+            "pr_created",
+        }
+
+    def _frames(self, task: str, after: int) -> Iterator[tuple[str | None, int, Document]]:
+        params = {"after": after}
+        with self._http.stream("GET", f"/tasks/{task}/stream", params=params) as response:
+            if response.status_code >= 400:
+                response.read()
+                _refuse(response)
+            name: str | None = None
+            number, data = after, ""
+            for line in response.iter_lines():
+                field, _, value = line.partition(": ")
+                if field == "event":
+                    name = value
+                elif field == "id":
+                    number = int(value)
+                elif field == "data":
+                    data = value
+                elif not line and data:
+                    yield name, number, json.loads(data)
+                    name, data = None, ""
+
+    def _call(self, method: str, path: str, **options: Any) -> Document:
+        response = self._send(method, path, **options)
+        document: Document = response.json() if response.content else {}
+        return document
+
+    def _send(self, method: str, path: str, **options: Any) -> httpx2.Response:
+        try:
+            response = self._http.request(method, path, **options)
+        except httpx2.TransportError as error:
+            raise Unreachable(f"{self._http.base_url.host}: {error}") from error
+        if response.status_code >= 400:
+            _refuse(response)
+        return response
+
+
+def _refuse(response: httpx2.Response) -> None:
+    try:
+        body = response.json()
+    except ValueError:
+        body = {"message": f"HTTP {response.status_code} from something that is not CodeForge"}
+    raise ApiError(response.status_code, body)

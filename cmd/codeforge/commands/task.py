@@ -1,0 +1,257 @@
+"""
+`codeforge task ...`: submit, list, show, follow, instruct, cancel, retry, diff.
+
+Exit codes: 0 done (and, when it followed, the task completed), 1 the task failed, 2 wrong usage or
+a refused request, 3 no such task or the wrong state, 4 no server.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from codeforge import render
+from codeforge.client import ApiError, Client, Unreachable
+from codeforge.connection import open_client
+from internal.errors import Unavailable
+
+app = typer.Typer(help="Submit tasks and follow them.", no_args_is_help=True)
+
+EXIT_FAILED, EXIT_REFUSED, EXIT_STATE, EXIT_UNREACHABLE = 1, 2, 3, 4
+
+Url = Annotated[str | None, typer.Option(help="Address of the server.", show_default=False)]
+Token = Annotated[str | None, typer.Option(help="API token.", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the API's JSON.")]
+TaskId = Annotated[str, typer.Argument(metavar="TASK", help="Id of the task.")]
+Follow = Annotated[bool, typer.Option("--follow", "-f", help="Show its steps until it ends.")]
+
+
+@app.command()
+def submit(  # noqa: PLR0917 -- options of a command, never called with positions
+    repo_url: Annotated[str, typer.Argument(metavar="REPO", help="Repository to work on.")],
+    prompt: Annotated[str, typer.Argument(help="What to do; `-` reads standard input.")],
+    agent: Annotated[str | None, typer.Option(help="Agent CLI to run.")] = None,
+    model: Annotated[str | None, typer.Option(help="Model of the agent.")] = None,
+    branch: Annotated[str | None, typer.Option(help="Branch, tag or commit to start from.")] = None,
+    timeout: Annotated[int | None, typer.Option(help="Seconds the run may take.")] = None,
+    priority: Annotated[str | None, typer.Option(help="low, normal or high.")] = None,
+    callback_url: Annotated[str | None, typer.Option(help="Webhook called at the end.")] = None,
+    label: Annotated[list[str] | None, typer.Option(help="key=value; repeatable.")] = None,
+    idempotency_key: Annotated[str | None, typer.Option(help="Makes a repeat safe.")] = None,
+    *,
+    follow: Follow = False,
+    url: Url = None,
+    token: Token = None,
+    as_json: AsJson = False,
+) -> None:
+    """Create a task."""
+    config = {
+        "cli": agent,
+        "ai_model": model,
+        "target_branch": branch,
+        "timeout_seconds": timeout,
+    }
+    request: dict[str, Any] = {
+        "repo_url": repo_url,
+        "prompt": sys.stdin.read() if prompt == "-" else prompt,
+        "config": {name: value for name, value in config.items() if value is not None},
+    }
+    if priority:
+        request["priority"] = priority
+    if callback_url:
+        request["callback_url"] = callback_url
+    if label:
+        request["labels"] = dict(_pair(text) for text in label)
+    with _client(url, token) as client:
+        made = client.submit(request, idempotency_key=idempotency_key)
+        if not follow:
+            _print(made, as_json, lambda console: console.print(made["id"], highlight=False))
+            return
+        _follow(client, made["id"], as_json=as_json)
+
+
+@app.command("list")
+def list_tasks(
+    status: Annotated[list[str] | None, typer.Option(help="Only this status; repeatable.")] = None,
+    search: Annotated[str | None, typer.Option("-q", help="Text in prompt or repository.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=200)] = 20,
+    url: Url = None,
+    token: Token = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Show tasks, newest first."""
+    filters: dict[str, str | int | list[str]] = {"limit": limit}
+    if status:
+        filters["status"] = status
+    if search:
+        filters["q"] = search
+    with _client(url, token) as client:
+        page = client.list(**filters)
+
+        def show_all(console: Console) -> None:
+            for task in page["tasks"]:
+                render.task_line(console, task)
+
+        _print(page, as_json, show_all)
+
+
+@app.command()
+def show(task: TaskId, url: Url = None, token: Token = None, *, as_json: AsJson = False) -> None:
+    """Show one task."""
+    with _client(url, token) as client:
+        document = client.get(task, with_iterations=as_json)
+        _print(document, as_json, lambda console: render.task_page(console, document))
+
+
+@app.command()
+def follow(
+    task: TaskId,
+    after: Annotated[int, typer.Option(help="Only events behind this number.")] = 0,
+    url: Url = None,
+    token: Token = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Show the steps of a task until it ends."""
+    with _client(url, token) as client:
+        _follow(client, task, after=after, as_json=as_json)
+
+
+@app.command()
+def instruct(
+    task: TaskId,
+    prompt: Annotated[str, typer.Argument(help="The follow-up; `-` reads standard input.")],
+    *,
+    follow: Follow = False,
+    url: Url = None,
+    token: Token = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send a follow-up to a finished task."""
+    with _client(url, token) as client:
+        seen = _last_event(client, task) if follow else 0
+        answer = client.instruct(task, sys.stdin.read() if prompt == "-" else prompt)
+        if follow:
+            _follow(client, task, after=seen, as_json=as_json)
+        else:
+            _say_state(answer, as_json)
+
+
+@app.command()
+def cancel(task: TaskId, url: Url = None, token: Token = None, *, as_json: AsJson = False) -> None:
+    """End a queued or running task."""
+    with _client(url, token) as client:
+        _say_state(client.cancel(task), as_json)
+
+
+@app.command()
+def retry(
+    task: TaskId,
+    *,
+    follow: Follow = False,
+    url: Url = None,
+    token: Token = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run the failed iteration of a task again."""
+    with _client(url, token) as client:
+        seen = _last_event(client, task) if follow else 0
+        answer = client.retry(task)
+        if follow:
+            _follow(client, task, after=seen, as_json=as_json)
+        else:
+            _say_state(answer, as_json)
+
+
+@app.command()
+def diff(
+    task: TaskId,
+    iteration: Annotated[int | None, typer.Option(help="Up to the end of this one.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Write the patch to this file.")] = None,
+    url: Url = None,
+    token: Token = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Print the work as a patch for `git apply`."""
+    with _client(url, token) as client:
+        if as_json:
+            _print_json(client.diff(task, iteration=iteration))
+            return
+        patch = client.patch(task, iteration=iteration)
+        if output is not None:
+            output.write_bytes(patch)
+        else:
+            sys.stdout.buffer.write(patch)
+
+
+@contextmanager
+def _client(url: str | None, token: str | None) -> Iterator[Client]:
+    """A client whose errors become one line and an exit code."""
+    try:
+        with open_client(url, token) as client:
+            yield client
+    except ApiError as error:
+        _complain(str(error), *(f"  {name}: {text}" for name, text in error.fields.items()))
+        state = error.status in {404, 409, 410}
+        raise typer.Exit(EXIT_STATE if state else EXIT_REFUSED) from error
+    except (Unreachable, Unavailable) as error:
+        _complain(str(error))
+        raise typer.Exit(EXIT_UNREACHABLE) from error
+
+
+def _follow(client: Client, task: str, *, after: int = 0, as_json: bool) -> None:
+    console = Console()
+    for event in client.follow(task, after=after):
+        if as_json:
+            _print_json(event)
+        else:
+            render.event_line(console, event)
+    document = client.get(task)
+    if document["status"] == "failed":
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _last_event(client: Client, task: str) -> int:
+    """The number behind which a follow-up's events will come."""
+    last = 0
+    while True:
+        page = client.events(task, after=last, limit=1000)
+        if page["next"] is None:
+            return last
+        last = int(page["next"])
+
+
+def _say_state(answer: dict[str, Any], as_json: bool) -> None:
+    _print(answer, as_json, lambda console: console.print(answer["status"], highlight=False))
+
+
+def _print(document: dict[str, Any], as_json: bool, show: Callable[[Console], None]) -> None:
+    if as_json:
+        _print_json(document)
+    else:
+        show(Console())
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    print(json.dumps(document, ensure_ascii=False), flush=True)
+
+
+def _complain(*lines: str) -> None:
+    for line in lines:
+        print(line, file=sys.stderr)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise typer.BadParameter(f"{text!r} is not key=value", param_hint="--label")
+    return name, value

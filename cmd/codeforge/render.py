@@ -1,0 +1,123 @@
+"""
+Events and tasks as lines for people: colours on a terminal, plain lines elsewhere.
+
+Text that comes from agents is shown as text: control characters are replaced, markup is not
+interpreted.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+Document = dict[str, Any]
+
+_STYLES = {
+    "completed": "bold green",
+    "pr_created": "bold green",
+    "failed": "bold red",
+    "running": "cyan",
+    "cloning": "cyan",
+}
+_WIDTH = 200
+
+
+def task_line(console: Console, task: Document) -> None:
+    """One line of a listing."""
+    line = Text(f"{task['id']}  ")
+    line.append(f"{task['status']:<21}", style=_STYLES.get(task["status"], "yellow"))
+    line.append(f"{task['created_at'][:19]}  {_one_line(task['repo_url'], 50)}  ")
+    line.append(_one_line(task.get("current_prompt") or task["prompt"], 60), style="dim")
+    console.print(line, soft_wrap=True, highlight=False)
+
+
+def task_page(console: Console, task: Document) -> None:
+    """A whole task: the members a person asks for first."""
+    usage, changes = task["usage_total"], task.get("changes_summary")
+    rows = [
+        ("id", task["id"]),
+        ("status", task["status"]),
+        ("repository", task["repo_url"]),
+        ("prompt", task.get("current_prompt") or task["prompt"]),
+        ("iteration", str(task["iteration"])),
+        ("waits for", (task.get("wait") or {}).get("reason")),
+        ("error", task.get("error")),
+        ("result", task.get("result")),
+        ("changes", _changes(changes) if changes else None),
+        ("usage", _usage(usage)),
+        ("pull request", task.get("pr_url")),
+        ("created", task["created_at"]),
+        ("finished", task.get("finished_at")),
+    ]
+    for name, value in rows:
+        if value:
+            line = Text(f"{name:>12}  ", style="dim")
+            style = _STYLES.get(task["status"], "") if name == "status" else "default"
+            line.append(_clean(value), style=style)
+            console.print(line, soft_wrap=True, highlight=False)
+
+
+def event_line(console: Console, event: Document) -> None:
+    """One event as it happens; what says nothing to a person is left out."""
+    text = _tell(event)
+    if text is not None:
+        console.print(text, soft_wrap=True, highlight=False)
+
+
+def _tell(event: Document) -> Text | None:  # noqa: PLR0911 -- one case for each event
+    data = event["data"]
+    match event["type"], event["event"]:
+        case "system", "state":
+            return Text(f"● {data['to']}", style=_STYLES.get(data["to"], "yellow"))
+        case "git", "clone_completed":
+            commit, mode = str(data["commit"])[:12], data["mode"]
+            return Text(f"  workspace at {commit} ({mode}, {data['ms']} ms)", style="dim")
+        case "system", "cli_started":
+            return Text(f"  {data['cli']} {data.get('version') or ''}".rstrip(), style="dim")
+        case "stream", "text":
+            return Text(_clean(data["text"]))
+        case "stream", "thinking":
+            return Text(_one_line(data["text"], _WIDTH), style="italic dim")
+        case "stream", "tool_use":
+            shown = _one_line(json.dumps(data.get("input"), ensure_ascii=False), _WIDTH)
+            return Text(f"→ {_clean(data['name'])} {shown}", style="magenta")
+        case "stream", "tool_result":
+            style = "red" if data.get("is_error") else "dim"
+            return Text(f"← {_one_line(str(data.get('output', '')), _WIDTH)}", style=style)
+        case "stream", "error":
+            return Text(f"! {_one_line(data['message'], _WIDTH)}", style="red")
+        case "system", "task_failed":
+            return Text(f"✗ {_clean(data['error'])}", style="bold red")
+        case "result", "task_completed":
+            changes = data.get("changes_summary")
+            told = f"✓ {_changes(changes)}" if changes else "✓ no changes"
+            return Text(told, style="bold green")
+        case "system", ("waiting" | "warning" | "workspace_lost" | "task_timeout"):
+            said = data.get("reason") or data.get("kind") or data.get("home")
+            return Text(f"  {event['event']}: {said}", style="yellow")
+        case _:
+            return None
+
+
+def _changes(changes: Document) -> str:
+    created, modified = changes["files_created"], changes["files_modified"]
+    return f"{created} created, {modified} modified, {changes['files_deleted']} deleted, " + str(
+        changes["diff_stats"]
+    )
+
+
+def _usage(usage: Document) -> str:
+    tokens = f"{usage['input_tokens']} in, {usage['output_tokens']} out"
+    return f"{tokens}, {usage['cost_usd']:.4f} USD, {usage['duration_seconds']:.1f} s"
+
+
+def _one_line(text: str, width: int) -> str:
+    flat = _clean(" ".join(text.split()))
+    return flat if len(flat) <= width else f"{flat[: width - 1]}…"
+
+
+def _clean(text: str) -> str:
+    return "".join(c if c.isprintable() or c in "\n\t" else "�" for c in text)
