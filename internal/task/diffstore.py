@@ -2,8 +2,8 @@
 A diff as it is stored in Redis with its iteration, compressed.
 
 It holds what `GET /tasks/{id}/diff` shows and the binary patch, from which another home can
-rebuild the work. Beyond the limit only the head is stored, marked truncated; the home that has the
-work serves it.
+rebuild the work. Beyond the limit only its head and the names of its files are
+stored, marked truncated; the home that has the work serves the rest.
 """
 
 from __future__ import annotations
@@ -18,13 +18,16 @@ from internal.git.model import Changes, Diff, FileDiff, FileStatus
 LIMIT_BYTES = 1024 * 1024
 """Most compressed bytes of one stored diff."""
 
+_NAMES = 2_000
+"""Most files named in a truncated diff."""
+
 _MAX_PLAIN_BYTES = 256 * 1024 * 1024
 """A stored diff that would unpack to more than this is refused; ours never do."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class StoredDiff:
-    """A diff read back; when `truncated`, `diff` has no files and no patch."""
+    """A diff read back; when `truncated`, `diff` has no patches, and not all files perhaps."""
 
     diff: Diff
     truncated: bool
@@ -32,10 +35,12 @@ class StoredDiff:
 
 def pack(diff: Diff) -> tuple[bytes, bool]:
     """The stored form, and whether it had to be truncated."""
-    full = zlib.compress(_head(diff, diff.files) + b"\n" + diff.patch, 6)
-    if len(full) <= LIMIT_BYTES:
-        return full, False
-    return zlib.compress(_head(diff, (), truncated=True) + b"\n", 6), True
+    if not diff.truncated:
+        full = zlib.compress(_head(diff, diff.files) + b"\n" + diff.patch, 6)
+        if len(full) <= LIMIT_BYTES:
+            return full, False
+    names = tuple(dataclasses.replace(file, patch=None) for file in diff.files[:_NAMES])
+    return zlib.compress(_head(diff, names, truncated=True) + b"\n", 6), True
 
 
 def unpack(stored: bytes) -> StoredDiff:

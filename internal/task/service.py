@@ -1,0 +1,340 @@
+"""
+The use cases of a task: the only door for the edges.
+
+Everything a client can ask for is one method here, over one script. The worker's side (claim,
+report) goes through `internal.task.queue`.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from internal.clock import Clock
+from internal.control.gate import encode_gates, gates_for
+from internal.crypto.box import Box
+from internal.errors import Conflict, NotFound
+from internal.git.remote import parse_remote
+from internal.ids import random_token, sortable_id
+from internal.task import diffstore
+from internal.task.codec import EMPTY_USAGE, encode_config
+from internal.task.diffstore import StoredDiff
+from internal.task.event import StoredEvent, encode
+from internal.task.eventlog import EventLog
+from internal.task.model import Task, TaskSpec, Tenant, Work
+from internal.task.ops import OpKind, Ops
+from internal.task.state import FINISHED, State
+from internal.task.store import Reply, TaskStore
+
+_SEARCH_STEP = 200
+"""Tasks read at once while a listing looks for matches."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskFilter:
+    """Which tasks a listing shows; an empty member does not restrict."""
+
+    status: frozenset[State] = frozenset()
+    repo_url: str | None = None
+    agent: str | None = None
+    label: tuple[str, str] | None = None
+    text: str | None = None
+    since: datetime | None = None
+
+    def matches(self, task: Task) -> bool:
+        return (
+            (not self.status or task.status in self.status)
+            and self.repo_url in {None, task.repo_url}
+            and self.agent in {None, task.config.cli}
+            and (self.label is None or task.labels.get(self.label[0]) == self.label[1])
+            and self._has_text(task)
+        )
+
+    def _has_text(self, task: Task) -> bool:
+        if self.text is None:
+            return True
+        wanted = self.text.casefold()
+        return wanted in task.prompt.casefold() or wanted in task.repo_url.casefold()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskPage:
+    """One page of a listing; `next_cursor` is None on the last."""
+
+    tasks: tuple[Task, ...]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submitted:
+    """An accepted task; `repeated` when the same idempotency key had made it before."""
+
+    task: Task
+    repeated: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stats:
+    """Numbers of one tenant."""
+
+    tasks: Mapping[State, int]
+    queue_depth: int
+    queue_oldest_seconds: float
+    input_tokens: int
+    output_tokens: int
+    cost_usd: float
+
+
+class TaskService:
+    """What clients can do with tasks. Raises `internal.errors`; Redis' own errors pass through."""
+
+    def __init__(
+        self,
+        store: TaskStore,
+        events: EventLog,
+        ops: Ops,
+        *,
+        box: Box,
+        clock: Clock,
+        state_ttl_seconds: int,
+        public_url: str,
+        search_window: int,
+    ) -> None:
+        self._store = store
+        self._events = events
+        self._ops = ops
+        self._box = box
+        self._clock = clock
+        self._state_ttl_seconds = state_ttl_seconds
+        self._public_url = public_url.rstrip("/")
+        self._search_window = search_window
+
+    async def submit(
+        self,
+        spec: TaskSpec,
+        *,
+        idempotency_key: str | None = None,
+        request_hash: str = "",
+        trace_id: str | None = None,
+    ) -> Submitted:
+        """
+        Accept a task; it is queued and durable when this returns.
+
+        *request_hash* tells whether a repeated *idempotency_key* (kept 24 h) asks for the same.
+
+        Raises:
+            Conflict: the key was used with another request, or its task was deleted since.
+            Unavailable: stored, but on too few replicas; repeat with the same key.
+        """
+        task = sortable_id()
+        reply = await self._store.create(
+            spec.tenant,
+            task,
+            self._fields(spec, task, trace_id),
+            idempotency_key=idempotency_key or "",
+            request_hash=request_hash,
+        )
+        if reply.word == "conflict":
+            raise Conflict(
+                "This Idempotency-Key was used for another request.", code="idempotency_conflict"
+            )
+        if reply.word == "deleted":
+            raise Conflict(
+                "The task of this Idempotency-Key was deleted.", code="idempotency_conflict"
+            )
+        repeated = reply.word == "dup"
+        known = str(reply.rest[0]) if repeated else task
+        return Submitted(task=await self.get(spec.tenant, known), repeated=repeated)
+
+    async def get(self, tenant: Tenant, task: str, *, with_iterations: bool = False) -> Task:
+        """The task. Raises NotFound."""
+        found = await self._store.find(tenant, task, with_iterations=with_iterations)
+        if found is None:
+            raise NotFound("There is no such task.")
+        return found
+
+    async def list(
+        self, tenant: Tenant, wanted: TaskFilter, *, limit: int, cursor: str | None = None
+    ) -> TaskPage:
+        """
+        Tasks that match, newest first, without iterations.
+
+        A search by text looks at the newest `limits.search_window` tasks from the cursor on.
+        """
+        since = int(wanted.since.timestamp() * 1000) if wanted.since else None
+        matches: list[Task] = []
+        looked_at = 0
+        while True:
+            rows = await self._store.ids(
+                tenant, before=cursor, since_millis=since, count=_SEARCH_STEP
+            )
+            found = await self._store.find_many(tenant, [task for task, _ in rows])
+            by_id = {str(task.id): task for task in found}
+            for row_id, created in rows:
+                cursor = f"{created}.{row_id}"
+                task = by_id.get(row_id)
+                if task is not None and wanted.matches(task):
+                    matches.append(task)
+                    if len(matches) == limit:
+                        return TaskPage(tasks=tuple(matches), next_cursor=cursor)
+            looked_at += len(rows)
+            if len(rows) < _SEARCH_STEP or (wanted.text and looked_at >= self._search_window):
+                return TaskPage(tasks=tuple(matches), next_cursor=None)
+
+    async def instruct(self, tenant: Tenant, task: str, prompt: str) -> Task:
+        """
+        Queue a follow-up; the task is `awaiting_instruction` when this returns.
+
+        Raises:
+            NotFound, Conflict (it is not finished).
+        """
+        known = await self.get(tenant, task)
+        gates = self._gates(tenant, known.repo_url)
+        reply = await self._store.instruct(f"{tenant}/{task}", random_token(), prompt, gates)
+        self._judge(reply, "instructed")
+        return await self.get(tenant, task)
+
+    async def retry(self, tenant: Tenant, task: str) -> Task:
+        """
+        Queue the failed iteration again, from the work before it.
+
+        Raises:
+            NotFound, Conflict (it did not fail).
+        """
+        known = await self.get(tenant, task)
+        gates = self._gates(tenant, known.repo_url)
+        reply = await self._store.retry(f"{tenant}/{task}", random_token(), gates)
+        self._judge(reply, "retried")
+        return await self.get(tenant, task)
+
+    async def cancel(self, tenant: Tenant, task: str) -> State | None:
+        """
+        End a queued task now, or ask the worker of a running one.
+
+        Returns the state a queued task is in now, None when a process is being ended.
+
+        Raises:
+            NotFound, Conflict (nothing to cancel).
+        """
+        reply = self._judge(await self._store.cancel(f"{tenant}/{task}"), "cancelled")
+        return None if reply.word == "cancelling" else State(reply.rest[0])
+
+    async def delete(self, tenant: Tenant, task: str) -> None:
+        """Erase a finished task from Redis; homes erase their part. Raises NotFound, Conflict."""
+        self._judge(await self._store.delete(f"{tenant}/{task}"), "deleted")
+
+    async def diff(
+        self, tenant: Tenant, task: str, iteration: int | None = None
+    ) -> tuple[StoredDiff, bool]:
+        """
+        The work up to the end of *iteration* (default: the newest that has work).
+
+        The flag says whether it is complete: a diff too big for Redis is asked of its home, and
+        when that is away only its head is known.
+
+        Raises:
+            NotFound: no such task, or no work there.
+            Unavailable: only a home that is away has it.
+        """
+        known = await self.get(tenant, task, with_iterations=True)
+        rows = [row for row in known.iterations or () if row.work is not None]
+        if iteration is not None:
+            rows = [row for row in rows if row.number == iteration]
+        if not rows or (work := rows[-1].work) is None:
+            raise NotFound("There is no recorded work.")
+        packed = await self._store.stored_diff(tenant, task, rows[-1].number)
+        if packed is None:
+            raise NotFound("There is no recorded work.")
+        stored = diffstore.unpack(packed)
+        if not stored.truncated:
+            return stored, True
+        return await self._whole_diff(tenant, task, work, stored)
+
+    async def stored_diff(self, tenant: Tenant, task: str, iteration: int) -> StoredDiff | None:
+        """What Redis has of an iteration's diff; None when it has nothing. Asks no home."""
+        packed = await self._store.stored_diff(tenant, task, iteration)
+        return None if packed is None else diffstore.unpack(packed)
+
+    async def events(
+        self, tenant: Tenant, task: str, *, after: int, limit: int
+    ) -> Sequence[StoredEvent]:
+        """Events with a number above *after*, at most *limit*. Raises NotFound."""
+        await self.get(tenant, task)
+        return await self._events.read(tenant, task, after=after, limit=limit)
+
+    async def stats(self, tenant: Tenant) -> Stats:
+        """Counts, queue and today's usage of a tenant."""
+        counts = await self._store.counts(tenant)
+        oldest = await self._store.oldest_queued_millis(tenant)
+        now = self._clock.now()
+        usage = await self._store.usage_of_day(tenant, now.astimezone(UTC).date().isoformat())
+        waited = 0.0 if oldest is None else max(0.0, now.timestamp() - oldest / 1000)
+        return Stats(
+            tasks=counts,
+            queue_depth=counts[State.PENDING] + counts[State.AWAITING_INSTRUCTION],
+            queue_oldest_seconds=waited,
+            input_tokens=int(usage.get("input_tokens", 0)),
+            output_tokens=int(usage.get("output_tokens", 0)),
+            cost_usd=float(usage.get("cost_usd", 0)),
+        )
+
+    def is_over(self, task: Task, last_sent: int) -> bool:
+        """Whether nothing more will come: it is finished, and everything up to the end was sent."""
+        return task.status in FINISHED and last_sent >= task.last_event
+
+    async def _whole_diff(
+        self, tenant: Tenant, task: str, work: Work, head: StoredDiff
+    ) -> tuple[StoredDiff, bool]:
+        args = {"tenant": tenant, "task": task, "base": head.diff.base, "commit": work.commit}
+        answer = await self._ops.ask(work.home, OpKind.READ_DIFF, args)
+        return diffstore.unpack(base64.b64decode(str(answer["diff"]))), bool(answer["complete"])
+
+    def _gates(self, tenant: Tenant, repo_url: str) -> str:
+        return encode_gates(gates_for(tenant=tenant, repo_key=parse_remote(repo_url).key))
+
+    def _fields(self, spec: TaskSpec, task: str, trace_id: str | None) -> dict[str, str | int]:
+        fields: dict[str, str | int] = {
+            "status": State.PENDING.value,
+            "kind": "create",
+            "iteration": 1,
+            "repo_url": spec.repo_url,
+            "prompt": spec.prompt,
+            "priority": spec.priority.value,
+            "labels": encode(dict(spec.labels)),
+            "config": encode_config(spec.config),
+            "gates": self._gates(spec.tenant, spec.repo_url),
+            "usage": EMPTY_USAGE,
+            "no_usage": EMPTY_USAGE,
+            "usage_total": EMPTY_USAGE,
+            "retain": self._state_ttl_seconds,
+            "task_url": f"{self._public_url}/api/v1/tasks/{task}",
+        }
+        if spec.callback_url:
+            fields["callback_url"] = spec.callback_url
+        if trace_id:
+            fields["trace_id"] = trace_id
+        for name, secret in (("access_token", spec.access_token), ("ai_api_key", spec.ai_api_key)):
+            if secret:
+                fields[name] = self._box.seal(spec.tenant, secret_name(task, name), 1, secret)
+        return fields
+
+    @staticmethod
+    def _judge(reply: Reply, participle: str) -> Reply:
+        if reply.word == "missing":
+            raise NotFound("There is no such task.")
+        if reply.word == "illegal":
+            raise Conflict(f"The task is {reply.rest[0]}; it cannot be {participle} now.")
+        return reply
+
+
+def secret_name(task: str, member: str) -> str:
+    """The name a task's own secret is bound to in its encrypted record."""
+    return f"task:{task}:{member}"
+
+
+def request_hash(body: bytes) -> str:
+    """What tells a repeated request from another one under the same Idempotency-Key."""
+    return hashlib.sha256(body).hexdigest()

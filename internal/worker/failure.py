@@ -1,0 +1,90 @@
+"""
+From what went wrong to the failure a client reads, and whether the run repeats by itself. Pure.
+
+Every error that a capability raises on purpose carries its reason as `code`; anything else is
+ours, and says so without its details.
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+from internal.agent.model import AgentResult, Ending
+from internal.backoff import full_jitter
+from internal.errors import CodeforgeError
+from internal.task.model import Failure, Reason
+from internal.worker.watchdog import LimitKind
+
+MOST_REPEATS = 3
+"""How often a run repeats by itself after failures that may pass."""
+
+_REPEAT_BASE_SECONDS, _REPEAT_FACTOR, _REPEAT_CAP_SECONDS = 5, 4, 600
+_LOG_TAIL_CHARS = 4_000
+
+CANCELED = Failure(reason=Reason.CANCELED, message="cancelled by user")
+
+_ENDINGS = {
+    Ending.FAILED: Reason.AGENT_FAILED,
+    Ending.RATE_LIMITED: Reason.RATE_LIMITED,
+    Ending.QUOTA_EXHAUSTED: Reason.QUOTA_EXHAUSTED,
+    Ending.AUTH_FAILED: Reason.AUTH_FAILED,
+    Ending.BUDGET_EXCEEDED: Reason.BUDGET_EXCEEDED,
+    Ending.SESSION_LOST: Reason.AGENT_FAILED,
+    Ending.STOPPED: Reason.AGENT_FAILED,
+}
+
+
+def of_error(error: Exception) -> Failure:
+    """The failure that an exception stands for."""
+    if isinstance(error, CodeforgeError) and error.error_code in set(Reason):
+        reason = Reason(error.error_code)
+        retryable = reason is Reason.DISK_FULL or bool(getattr(error, "retryable", False))
+        return Failure(reason=reason, message=error.message, retryable=retryable)
+    if isinstance(error, CodeforgeError):
+        return Failure(reason=Reason.INTERNAL_ERROR, message=error.message)
+    return Failure(reason=Reason.INTERNAL_ERROR, message="the worker failed; its log has the cause")
+
+
+def of_limit(kind: LimitKind, seconds: int) -> Failure:
+    """The failure of a run that reached a limit."""
+    if kind is LimitKind.TOTAL:
+        return Failure(reason=Reason.TIMEOUT, message=f"timed out after {seconds} s")
+    return Failure(
+        reason=Reason.IDLE_TIMEOUT, message=f"timed out: no output from the agent for {seconds} s"
+    )
+
+
+def of_agent(result: AgentResult, log_tail: str) -> Failure | None:
+    """The failure an agent's end stands for, None when it did its work."""
+    if result.ending is Ending.COMPLETED:
+        return None
+    reason = _ENDINGS[result.ending]
+    detail = dict(result.detail or {})
+    if log_tail:
+        detail["log_tail"] = log_tail[-_LOG_TAIL_CHARS:]
+    return Failure(
+        reason=reason,
+        message=result.message or "the agent failed",
+        retryable=reason is Reason.RATE_LIMITED,
+        detail=detail or None,
+    )
+
+
+def repeat_delay(
+    failure: Failure, *, repeats: int, asked_seconds: float | None, random: Random
+) -> float | None:
+    """
+    Seconds until a failed run repeats by itself, or None when it ends here.
+
+    Full jitter over 5 s * 4^n; a delay the other side asked for (Retry-After) is the least.
+    """
+    if not failure.retryable or repeats >= MOST_REPEATS:
+        return None
+    delay = full_jitter(
+        repeats,
+        base_seconds=_REPEAT_BASE_SECONDS,
+        factor=_REPEAT_FACTOR,
+        cap_seconds=_REPEAT_CAP_SECONDS,
+        random=random,
+    )
+    return max(1.0, delay, asked_seconds or 0.0)
