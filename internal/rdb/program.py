@@ -25,6 +25,7 @@ _MACHINES = {
     ("darwin", "arm64"): "arm64",
 }
 _OLDEST_REDIS = 7
+_PASSED = ("PATH", "LD_LIBRARY_PATH", "TMPDIR", "TZ")
 
 # Runs between fork and the server, in an interpreter without site packages: Linux then kills the
 # server with the thread that started it. The parent may have died before prctl, hence the second
@@ -69,6 +70,17 @@ def launch_command(server: Path) -> list[str]:
     Secrets go through stdin, because an argv is public.
     """
     return [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), str(server), "-"]
+
+
+def launch_environment() -> dict[str, str]:
+    """All that the server gets of our environment, where settings and secrets may lie."""
+    return {name: value for name in _PASSED if (value := os.environ.get(name)) is not None}
+
+
+def quoted(path: Path) -> str:
+    """*path* as one word of the server's configuration language."""
+    escaped = str(path).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
 
 
 def _in_wheel() -> Path | None:
