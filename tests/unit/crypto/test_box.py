@@ -1,84 +1,173 @@
-"""The record format at rest: it opens for its owner, and for nothing else."""
+"""Secrets at rest: what opens, what does not, and a record written by hand."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import json
+from collections.abc import Callable
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from hypothesis import given
+from hypothesis import strategies as st
 
-from internal.crypto.box import Box, CannotDecrypt, check_value, is_weak, make_key, parse_key
-from internal.errors import Invalid
+from internal.crypto.box import Box, SealBroken
 
-OLD, NEW = b"o" * 31 + b"1", b"n" * 31 + b"2"
-BOX = Box({"m1": OLD}, "m1")
+OLD, NEW = bytes(range(100, 132)), bytes(range(7, 7 + 64, 2))
+PLACE = ("team-a", "task:1:access_token")
 
-
-def test_a_record_opens_for_its_owner_and_hides_its_content() -> None:
-    """Seal and open are inverse; two seals of one value differ."""
-    first, second = (BOX.seal("default", "token", 1, "ghp_secret") for _ in range(2))
-
-    assert BOX.open("default", "token", first) == "ghp_secret"
-    assert first != second
-    assert "ghp_secret" not in first
-
-
-@pytest.mark.parametrize(
-    ("tenant", "name"), [("other", "token"), ("default", "other")], ids=["tenant", "name"]
-)
-def test_a_record_copied_to_another_owner_does_not_open(tenant: str, name: str) -> None:
-    """Tenant and name are associated data."""
-    record = BOX.seal("default", "token", 1, "secret")
-
-    with pytest.raises(CannotDecrypt):
-        BOX.open(tenant, name, record)
+CHANGES: list[tuple[str, Callable[[str], object]]] = [
+    ("fmt", lambda _: 2),
+    ("kid", lambda _: "m2"),
+    ("rev", lambda _: 2),
+    ("rev", lambda _: True),
+    ("nonce", lambda text: _flip(text, 0)),
+    ("nonce", lambda text: _flip(text, 11)),
+    ("nonce", lambda _: ""),
+    ("ct", lambda text: _flip(text, 0)),
+    ("ct", lambda text: _flip(text, -1)),
+    ("ct", lambda text: _base64(base64.b64decode(text)[:-1])),
+    ("ct", lambda _: ""),
+    ("ct", lambda text: text[:-1]),
+    ("ct", lambda _: None),
+]
 
 
-@pytest.mark.parametrize("field", ["fmt", "kid", "rev", "nonce", "ct"])
-def test_a_changed_field_makes_a_record_useless(field: str) -> None:
-    """Every field counts, and no message repeats what was hidden."""
-    fields = json.loads(BOX.seal("default", "token", 1, "secret"))
-    value = fields[field]
-    fields[field] = (
-        value + 1 if isinstance(value, int) else ("B" if value[0] != "B" else "C") + value[1:]
-    )
-
-    with pytest.raises(CannotDecrypt) as caught:
-        BOX.open("default", "token", json.dumps(fields))
-
-    assert "secret" not in str(caught.value)
+@pytest.fixture
+def box() -> Box:
+    return Box({"m1": OLD}, active="m1")
 
 
-@pytest.mark.parametrize("record", ["", "{}", "[]", "null", '{"fmt":1}', "not json"])
-def test_a_damaged_record_is_an_error_of_ours(record: str) -> None:
-    """Whatever lies in Redis, opening it raises CannotDecrypt."""
-    with pytest.raises(CannotDecrypt):
-        BOX.open("default", "token", record)
+@given(st.text(), st.text(), st.text(), st.integers(0, 1 << 40))
+def test_what_was_sealed_opens_in_its_place(tenant: str, name: str, text: str, rev: int) -> None:
+    """
+    Any text comes back whole for the tenant and name it was sealed for.
+    """
+    box = Box({"m1": OLD}, active="m1")
+    encodable = tenant.encode(errors="replace").decode()
+
+    record = box.seal(encodable, name, rev, text)
+
+    assert box.open(encodable, name, record) == text
 
 
-def test_an_old_key_still_opens_and_the_new_one_seals() -> None:
-    """Rotation without a pause: records name their key."""
-    both = Box({"m1": OLD, "m2": NEW}, "m2")
-    old = BOX.seal("default", "token", 1, "kept")
+def test_the_record_can_be_written_by_another_program(box: Box) -> None:
+    """
+    The format is a promise: HKDF-SHA256 per tenant, AES-256-GCM, the place as compact JSON.
+    """
+    pseudorandom = hmac.digest(bytes(32), OLD, hashlib.sha256)
+    subkey = hmac.digest(pseudorandom, b"keyreg/v1|team-a\x01", hashlib.sha256)
+    nonce = b"\x01" * 12
+    bound = b'["keyreg",1,"m1","team-a","task:1:access_token",3]'
+    ct = AESGCM(subkey).encrypt(nonce, b"hunter22", bound)
+    record = {"fmt": 1, "kid": "m1", "rev": 3, "nonce": _base64(nonce), "ct": _base64(ct)}
 
-    assert both.open("default", "token", old) == "kept"
-    assert json.loads(both.seal("default", "token", 1, "x"))["kid"] == "m2"
-    with pytest.raises(CannotDecrypt, match="m2"):
-        BOX.open("default", "token", both.seal("default", "token", 1, "x"))
-
-
-@pytest.mark.parametrize("text", ["", "short", "!" * 44, "QUFB"])
-def test_a_key_that_is_not_32_bytes_is_refused_without_repeating_it(text: str) -> None:
-    """Configuration errors never print the key."""
-    with pytest.raises(Invalid) as caught:
-        parse_key(text)
-
-    assert not text or text not in str(caught.value)
+    assert box.open(*PLACE, json.dumps(record)) == "hunter22"
 
 
-def test_weak_keys_are_told_from_random_ones() -> None:
-    """A typed key warns, a generated one does not; check values differ."""
-    made = parse_key(make_key())
+def test_the_same_secret_never_looks_the_same(box: Box) -> None:
+    """
+    Each record has a nonce of its own, so equal secrets cannot be told to be equal.
+    """
+    one, other = (json.loads(box.seal(*PLACE, 1, "hunter22")) for _ in range(2))
 
-    assert is_weak(b"test-encryption-key-32-bytes-xxx")
-    assert not is_weak(made)
-    assert check_value(made) != check_value(OLD)
+    assert one["nonce"] != other["nonce"]
+    assert one["ct"] != other["ct"]
+
+
+@pytest.mark.parametrize("place", [("team-b", PLACE[1]), (PLACE[0], "task:2:access_token")])
+def test_a_copied_record_does_not_open(box: Box, place: tuple[str, str]) -> None:
+    """
+    Who can write to Redis cannot make another tenant or task use a secret.
+    """
+    record = box.seal(*PLACE, 1, "hunter22")
+
+    with pytest.raises(SealBroken):
+        box.open(*place, record)
+
+
+@pytest.mark.parametrize(("member", "change"), CHANGES)
+def test_a_changed_member_does_not_open(member: str, change: Callable[[str], object]) -> None:
+    """
+    Nothing of a record can be changed: not its text, not the key it names, not its revision.
+    """
+    box = Box({"m1": OLD, "m2": NEW}, active="m1")
+    record = json.loads(box.seal(*PLACE, 1 if member != "rev" else 3, "hunter22"))
+    record[member] = change(record[member])
+
+    with pytest.raises(SealBroken) as caught:
+        box.open(*PLACE, json.dumps(record))
+
+    assert "hunter22" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", "null", "no json", '{"fmt": 1}', "[" * 100_000])
+def test_what_is_no_record_is_refused(box: Box, text: str) -> None:
+    """
+    A damaged value in Redis is one clear error and not a crash of the worker.
+    """
+    with pytest.raises(SealBroken, match="no record"):
+        box.open(*PLACE, text)
+
+
+def test_every_byte_of_the_ciphertext_counts(box: Box) -> None:
+    """
+    A change of any byte is found.
+    """
+    record = json.loads(box.seal(*PLACE, 1, "hunter22"))
+    whole = record["ct"]
+    for index in range(len(base64.b64decode(whole))):
+        record["ct"] = _flip(whole, index)
+        with pytest.raises(SealBroken):
+            box.open(*PLACE, json.dumps(record))
+
+
+def test_older_master_keys_still_open(box: Box) -> None:
+    """
+    A new active key seals what comes; what was sealed before stays readable while its key is known.
+    """
+    record = box.seal(*PLACE, 1, "hunter22")
+
+    rotated = Box({"m1": OLD, "m2": NEW}, active="m2")
+
+    assert rotated.open(*PLACE, record) == "hunter22"
+    assert json.loads(rotated.seal(*PLACE, 2, "hunter23"))["kid"] == "m2"
+
+
+def test_a_record_under_an_unknown_master_key_says_so(box: Box) -> None:
+    """
+    A missing key is told apart from a damaged record, because the operator can add it.
+    """
+    record = Box({"m2": NEW}, active="m2").seal(*PLACE, 1, "hunter22")
+
+    with pytest.raises(SealBroken, match="not configured here"):
+        box.open(*PLACE, record)
+
+
+def test_a_box_never_shows_its_keys(box: Box) -> None:
+    """
+    A log of the object names key ids only.
+    """
+    assert repr(box) == "Box(keys=['m1'], active='m1')"
+
+
+@pytest.mark.parametrize(("keys", "active"), [({}, "m1"), ({"m1": OLD}, "m2"), ({"m1": b""}, "m1")])
+def test_a_box_needs_its_active_key(keys: dict[str, bytes], active: str) -> None:
+    """
+    A mistake in the wiring is found when the process starts.
+    """
+    with pytest.raises(ValueError, match="master key"):
+        Box(keys, active)
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def _flip(text: str, index: int) -> str:
+    data = bytearray(base64.b64decode(text))
+    data[index] ^= 1
+    return _base64(bytes(data))
