@@ -31,7 +31,9 @@ class Invalid(CodeforgeError):
 
     code = "validation_error"
 
-    def __init__(self, message: str, *, fields: dict[str, str] | None = None, **details: Any) -> None:
+    def __init__(
+        self, message: str, *, fields: dict[str, str] | None = None, **details: Any
+    ) -> None:
         super().__init__(message, **details)
         self.fields = fields or {}
 
@@ -108,3 +110,9 @@ class Fenced(CodeforgeError):
     """This claim is no longer the task's claim; nothing of it counts any more."""
 
     code = "fenced"
+
+
+class DiskFull(CodeforgeError):
+    """The disk, or our quota of it, is full; the same run may succeed once there is room."""
+
+    code = "disk_full"

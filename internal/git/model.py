@@ -45,19 +45,33 @@ class Changes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diff:
-    """The work from `base` to `head` (commit ids), file by file, and as a patch `git apply` takes."""
+    """
+    The work from `base` to `head` (commit ids), file by file, and as a patch `git apply` takes.
+    """
 
     base: str
     head: str
     files: tuple[FileDiff, ...]
     changes: Changes
     patch: bytes
-    """`git diff --binary --full-index` output; empty when nothing changed."""
+    """
+    `git diff --binary --full-index` output; empty when nothing changed, or when it is truncated.
+    """
+    truncated: bool = False
+    """The patch was larger than its limit and is left out; the counts are whole all the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """A recorded tree of a run: its commit in the trusted git directory, and the claim it lies under."""
+    """
+    A recorded tree of a run: its commit in the trusted git directory, and the claim it lies under.
+    """
 
     commit: str
     claim: str
+    embedded: tuple[str, ...] = ()
+    """
+    Directories in the tree that are repositories of their own; their files were recorded as files.
+    """
+    complete: bool = True
+    """False when git could not take some file, for its name or for its permissions."""

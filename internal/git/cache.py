@@ -1,0 +1,278 @@
+"""
+Bare mirrors of repositories, one each, shared by all tasks of this home.
+
+Fetching what is new costs a fraction of a clone. A mirror never grants access: before its objects
+are used, the remote itself is asked, with the caller's own credential, what the wanted name stands
+for. Each mirror is written under a lock between processes and comes into being by a rename, so a
+process killed at any point leaves a whole mirror or none. Nothing is ever pruned from one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import secrets
+import shutil
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from internal.errors import Invalid
+from internal.git.checkout import Checkout
+from internal.git.cli import Access, Git, Limits, Place
+from internal.git.credentials import SshFiles, access_to, install_askpass
+from internal.git.failure import CloneFailed, RepoNotFound
+from internal.git.lock import file_lock
+from internal.git.remote import Remote, Scheme, check_target
+from internal.git.skeleton import make_bare
+
+Vet = Callable[[str, int], Awaitable[str]]
+"""
+Host and port to the one IP address that may be spoken to; raises PolicyDenied, or CloneFailed.
+"""
+
+_ASK_LIMITS = Limits(timeout_seconds=60, max_output_bytes=1 << 20)
+_EVERYTHING = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
+_COMMIT_ID = re.compile(r"[0-9a-f]{7,40}\Z")
+_USED = "codeforge-used"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mirror:
+    """
+    A mirror that has `commit`, which is what was asked for; `branch` None means it is no branch.
+    """
+
+    path: Path
+    url: str
+    commit: str
+    branch: str | None
+    checkout: Checkout
+
+    @property
+    def key(self) -> str:
+        """The repository's name on our disk."""
+        return self.path.stem
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """
+    What the remote says a target stands for; `commit` is None when it must be looked for after a
+    fetch.
+    """
+
+    commit: str | None
+    branch: str | None
+
+
+class MirrorCache:
+    """The mirrors below one directory."""
+
+    def __init__(
+        self,
+        root: Path,
+        git: Git,
+        *,
+        vet: Vet,
+        ssh: SshFiles,
+        fetch_seconds: float = 900,
+        lock_seconds: float = 900,
+    ) -> None:
+        """
+        *vet* is asked before every connection. *fetch_seconds* bounds one fetch, *lock_seconds* the
+        wait for another task's fetch of the same repository.
+        """
+        self._root = root
+        self._git = git
+        self._vet = vet
+        self._ssh = ssh
+        self._fetch_limits = Limits(timeout_seconds=fetch_seconds)
+        self._lock_seconds = lock_seconds
+        root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._askpass = install_askpass(root)
+
+    async def ensure(self, remote: Remote, *, token: str | None, target: str | None) -> Mirror:
+        """
+        A mirror with what *target* stands for at the remote now: a branch, else a tag, else a
+        commit id (7 to 40 hex digits); None is the remote's HEAD. The remote is asked, every time.
+
+        Raises:
+            RepoNotFound: no such repository, or nothing in it has this name.
+            AuthFailed: the remote wants a credential, or another one.
+            CloneFailed: it could not be fetched; `retryable` says whether that may pass.
+            PolicyDenied: its address is not allowed.
+            DiskFull: no room for the mirror.
+        """
+        access = await self._access(remote, token)
+        found = await self._ask(access, target)
+        commit = await self._find_commit(remote, found, target)
+        if commit is None:
+            async with self._locked(self._path(remote)):
+                # Another task may have fetched it while this one waited.
+                commit = await self._find_commit(remote, found, target)
+                if commit is None:
+                    await self._fetch(remote, access)
+                    # Asked again: a branch can have moved since, and then the fetch brought that.
+                    found = await self._ask(access, target)
+                    commit = await self._find_commit(remote, found, target)
+                if commit is None and target is not None and len(target) == 40:
+                    commit = await self._fetch_commit(remote, access, target)
+        if commit is None:
+            raise RepoNotFound(f"the repository has no commit {target or 'at all'}")
+        return self._mirror(remote, commit, found.branch)
+
+    async def find_held(self, remote: Remote, name: str) -> Mirror | None:
+        """
+        The mirror with the commit held as *name*, without asking the remote: *name* had access to
+        it.
+        """
+        path = self._path(remote)
+        commit = await self._commit_of(path, f"refs/keep/{name}")
+        return None if commit is None else self._mirror(remote, commit, None)
+
+    async def hold(self, mirror: Mirror, name: str) -> None:
+        """Keep the mirror's commit for *name* (a task), whatever happens to its branch."""
+        async with self._locked(mirror.path):
+            place = Place(git_dir=mirror.path)
+            await self._git.run("update-ref", f"refs/keep/{name}", mirror.commit, place=place)
+
+    async def release(self, path: Path, name: str) -> None:
+        """Give up what is held as *name* in the mirror at *path*; nothing when there is none."""
+        if await asyncio.to_thread(path.is_dir):
+            async with self._locked(path):
+                place = Place(git_dir=path)
+                await self._git.run("update-ref", "-d", f"refs/keep/{name}", place=place)
+
+    async def _access(self, remote: Remote, token: str | None) -> Access:
+        address = None
+        if remote.scheme is not Scheme.FILE:
+            address = await self._vet(remote.host, remote.port)
+        return access_to(remote, token=token, askpass=self._askpass, ssh=self._ssh, address=address)
+
+    async def _ask(self, access: Access, target: str | None) -> _Found:
+        names = ["HEAD"]
+        if target is not None:
+            check_target(target)
+            names += [f"refs/heads/{target}", f"refs/tags/{target}", f"refs/tags/{target}^{{}}"]
+        said = await self._git.run(
+            *("ls-remote", "--symref", "--", access.url), *names, access=access, limits=_ASK_LIMITS
+        )
+        return _choose(said.stdout.decode(errors="replace"), target)
+
+    async def _find_commit(self, remote: Remote, found: _Found, target: str | None) -> str | None:
+        wanted = found.commit or target
+        return None if wanted is None else await self._commit_of(self._path(remote), wanted)
+
+    async def _commit_of(self, path: Path, revision: str) -> str | None:
+        if not await asyncio.to_thread((path / "HEAD").is_file):
+            return None
+        said = await self._git.run(
+            *("rev-parse", "--quiet", "--verify", "--end-of-options", f"{revision}^{{commit}}"),
+            place=Place(git_dir=path),
+            accept=(0, 1, 128),
+        )
+        return said.stdout.decode().strip() or None if said.exit_code == 0 else None
+
+    async def _fetch(self, remote: Remote, access: Access) -> None:
+        path = self._path(remote)
+        await asyncio.to_thread(_remove_leftovers, path)
+        if await asyncio.to_thread((path / "HEAD").is_file):
+            await self._fetch_into(path, access, _EVERYTHING)
+            return
+        making = path.with_name(f"{path.stem}.making-{secrets.token_hex(4)}")
+        await asyncio.to_thread(make_bare, making)
+        try:
+            await self._fetch_into(making, access, _EVERYTHING)
+            # Thousands of loose references would make every later command slow.
+            await self._git.run("pack-refs", "--all", place=Place(git_dir=making))
+            await asyncio.to_thread(os.rename, making, path)
+        finally:
+            await asyncio.to_thread(shutil.rmtree, making, ignore_errors=True)
+
+    async def _fetch_commit(self, remote: Remote, access: Access, commit: str) -> str | None:
+        """Ask for a commit that no branch or tag reaches; many servers give it by its full id."""
+        try:
+            await self._fetch_into(self._path(remote), access, (commit,))
+        except RepoNotFound:
+            return None
+        return await self._commit_of(self._path(remote), commit)
+
+    async def _fetch_into(self, path: Path, access: Access, what: tuple[str, ...]) -> None:
+        # Prune, because a deleted branch `a` would be in the way of a new branch `a/b`.
+        await self._git.run(
+            *("fetch", "--quiet", "--force", "--prune", "--no-tags", "--no-write-fetch-head"),
+            *("--no-recurse-submodules", "--", access.url, *what),
+            place=Place(git_dir=path),
+            access=access,
+            limits=self._fetch_limits,
+        )
+
+    def _mirror(self, remote: Remote, commit: str, branch: str | None) -> Mirror:
+        path = self._path(remote)
+        (path / _USED).touch()
+        return Mirror(
+            path=path,
+            url=remote.url,
+            commit=commit,
+            branch=branch,
+            checkout=Checkout(self._git, path),
+        )
+
+    def _path(self, remote: Remote) -> Path:
+        return self._root / f"{remote.key}.git"
+
+    @asynccontextmanager
+    async def _locked(self, path: Path) -> AsyncGenerator[None]:
+        try:
+            async with file_lock(path.with_suffix(".lock"), timeout_seconds=self._lock_seconds):
+                yield
+        except TimeoutError:
+            message = "another task is still fetching this repository"
+            raise CloneFailed(message, retryable=True) from None
+
+
+def _choose(said: str, target: str | None) -> _Found:
+    """
+    What `ls-remote --symref` answered, read for *target*: a branch before a tag before a commit id.
+    """
+    commits: dict[str, str] = {}
+    head_branch: str | None = None
+    for line in said.splitlines():
+        value, _, name = line.partition("\t")
+        if value.startswith("ref: "):
+            head_branch = value.removeprefix("ref: refs/heads/") if name == "HEAD" else head_branch
+        else:
+            commits[name] = value
+    if target is None:
+        if "HEAD" not in commits:
+            raise RepoNotFound("the repository is empty: its HEAD names no commit")
+        return _Found(commit=commits["HEAD"], branch=_plain(head_branch))
+    if f"refs/heads/{target}" in commits:
+        return _Found(commit=commits[f"refs/heads/{target}"], branch=target)
+    for name in (f"refs/tags/{target}^{{}}", f"refs/tags/{target}"):
+        if name in commits:
+            return _Found(commit=commits[name], branch=None)
+    if _COMMIT_ID.match(target):
+        return _Found(commit=None, branch=None)
+    raise RepoNotFound(f"the repository has no branch or tag {target!r}")
+
+
+def _plain(branch: str | None) -> str | None:
+    """The name, unless it is one that no path should be made of."""
+    try:
+        return None if branch is None else check_target(branch)
+    except Invalid:
+        return None
+
+
+def _remove_leftovers(path: Path) -> None:
+    """What killed processes left. Only under the lock: git dies with the process that holds it."""
+    for making in path.parent.glob(f"{path.stem}.making-*"):
+        shutil.rmtree(making, ignore_errors=True)
+    if path.is_dir():
+        stale = [*path.glob("*.lock"), *(path / "refs").rglob("*.lock")]
+        for left in [*stale, *(path / "objects" / "pack").glob("tmp_*")]:
+            left.unlink(missing_ok=True)

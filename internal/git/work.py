@@ -1,0 +1,159 @@
+"""
+The recorded work of one task: a git directory of ours, outside the workspace.
+
+An agent can write everything in its workspace, so nothing there is believed: the tree is read with
+our own index and git directory, with plumbing commands only, and compared with the immutable base
+commit. Commits of the agent count because the tree has what they changed. A snapshot's commit id
+depends on base, tree and claim alone, so work rebuilt on another home from its patch has the same
+id, or is not the same work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import secrets
+from pathlib import Path
+
+from internal.git.checkout import Checkout
+from internal.git.cli import Git, Limits, Place
+from internal.git.diff import DEFAULT_LIMITS, DiffLimits, count, read_files, readable, with_patches
+from internal.git.failure import GitFailed
+from internal.git.model import Diff, Snapshot
+
+_WHO = "CodeForge <codeforge@localhost> 0 +0000"
+_COMPARE = ("diff-tree", "-r", "-M", "--no-ext-diff", "--no-textconv", "--no-color")
+_SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}\Z")
+
+
+class TrustedRepo:
+    """One task's git directory. `workstore.WorkStore` makes and finds them."""
+
+    def __init__(self, git: Git, path: Path) -> None:
+        self._git = git
+        self._place = Place(git_dir=path)
+        self.path = path
+        self.checkout = Checkout(git, path)
+        """Trees made and read with the objects of this task and of its mirror."""
+
+    def index(self, claim: str) -> Path:
+        """The trusted index of the tree of *claim*; no file until that tree is made."""
+        return self.path / "indexes" / safe_name(claim)
+
+    async def has(self, commit: str) -> bool:
+        """Whether *commit* can be read here."""
+        said = await self._git.run(
+            "cat-file", "-e", f"{commit}^{{commit}}", place=self._place, accept=(0, 1, 128)
+        )
+        return said.exit_code == 0
+
+    async def snapshot(self, tree: Path, *, base: str, claim: str) -> Snapshot:
+        """
+        Record what *tree* holds as a commit on *base*, under `refs/claims/<claim>`.
+
+        Every file that is tracked, or is not ignored by the tree's own `.gitignore` files, counts.
+        The agent must have ended. Repeatable: the same tree gives the same commit.
+
+        Raises:
+            GitFailed: the tree is gone, or git failed.
+            DiskFull: no room for what is new.
+        """
+        recorded = await self.checkout.record(tree, self.index(claim))
+        commit = await self._commit(recorded.tree, base, claim)
+        return Snapshot(
+            commit=commit,
+            claim=claim,
+            embedded=tuple(readable(os.fsencode(path)) for path in recorded.embedded),
+            complete=recorded.complete,
+        )
+
+    async def apply_patch(self, patch: bytes, *, base: str, claim: str) -> Snapshot:
+        """
+        Rebuild a snapshot from its stored patch; its commit id is that of the home it was taken on.
+
+        Raises:
+            GitFailed: the patch does not belong to this base.
+        """
+        index = self.index(f"{claim}-{secrets.token_hex(4)}")
+        place = Place(git_dir=self.path, index=index)
+        try:
+            await self._git.run("read-tree", base, place=place)
+            if patch:
+                await self._git.run(
+                    "apply", "--cached", "--whitespace=nowarn", "-", place=place, stdin=patch
+                )
+            written = await self._git.run("write-tree", place=place)
+        finally:
+            index.unlink(missing_ok=True)
+        commit = await self._commit(written.stdout.decode().strip(), base, claim)
+        return Snapshot(commit=commit, claim=claim)
+
+    async def equals(self, tree: Path, *, claim: str, commit: str) -> bool:
+        """Whether *tree*, whose index is that of *claim*, holds exactly the recorded *commit*."""
+        if not await asyncio.to_thread(_can_compare, tree, self.index(claim)):
+            return False
+        recorded = await self.checkout.record(tree, self.index(claim))
+        said = await self._git.run("rev-parse", f"{commit}^{{tree}}", place=self._place)
+        return recorded.complete and recorded.tree == said.stdout.decode().strip()
+
+    async def diff(self, base: str, head: str, *, limits: DiffLimits = DEFAULT_LIMITS) -> Diff:
+        """
+        What changed from *base* to *head*, with renames found.
+
+        Counts are always whole; texts are left out file by file where *limits* end them, the patch
+        as a whole, which `truncated` says.
+
+        Raises:
+            GitFailed: one of the commits is not here.
+        """
+        names, patch = await asyncio.gather(
+            self._git.run(*_COMPARE, "--raw", "--numstat", "-z", base, head, place=self._place),
+            self._git.run(
+                *_COMPARE,
+                *("-p", "--binary", "--full-index", base, head),
+                place=self._place,
+                limits=Limits(max_output_bytes=limits.max_patch_bytes),
+            ),
+        )
+        if names.truncated:
+            raise GitFailed("the change touches more files than can be listed")
+        files = read_files(names.stdout)
+        return Diff(
+            base=base,
+            head=head,
+            files=with_patches(files, patch.stdout, limits),
+            changes=count(files),
+            patch=b"" if patch.truncated else patch.stdout,
+            truncated=patch.truncated,
+        )
+
+    async def drop(self, claim: str) -> None:
+        """Forget the snapshot and the index of *claim*; nothing when there are none."""
+        await self._git.run("update-ref", "-d", _reference(claim), place=self._place)
+        await asyncio.to_thread(self.index(claim).unlink, missing_ok=True)
+
+    async def _commit(self, tree: str, base: str, claim: str) -> str:
+        head = f"tree {tree}\nparent {base}\nauthor {_WHO}\ncommitter {_WHO}\n"
+        text = f"{head}\nWork of claim {claim}\n"
+        said = await self._git.run(
+            "hash-object", "-t", "commit", "-w", "--stdin", place=self._place, stdin=text.encode()
+        )
+        commit = said.stdout.decode().strip()
+        await self._git.run("update-ref", _reference(claim), commit, place=self._place)
+        return commit
+
+
+def safe_name(name: str) -> str:
+    """*name* if it can be a file name and a reference; ids of ours always can."""
+    if not _SAFE_NAME.match(name):
+        raise GitFailed(f"not an id: {name!r}")
+    return name
+
+
+def _can_compare(tree: Path, index: Path) -> bool:
+    return index.is_file() and tree.is_dir() and not tree.is_symlink()
+
+
+def _reference(claim: str) -> str:
+    return f"refs/claims/{safe_name(claim)}"

@@ -1,0 +1,153 @@
+"""
+Files that an agent has written: removed and copied without following a link, however they are made.
+
+An agent may lock its directories, nest them deeper than a path can be long, or leave links to our
+own files. Nothing here recurses and nothing opens what a link points to. The agent must have ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import shutil
+import stat
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from internal.errors import DiskFull
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_OWNER = stat.S_IRWXU
+GRAVE_PREFIX = ".removing-"
+
+
+@contextmanager
+def disk_errors() -> Generator[None]:
+    """
+    Tell a full disk from other faults.
+
+    Raises:
+        DiskFull: the block failed because there was no room.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            message = "no space left on the disk of the workspaces or the data directory"
+            raise DiskFull(message) from error
+        raise
+
+
+def remove(path: Path) -> None:
+    """
+    Remove whatever is at *path*; nothing when nothing is there.
+
+    A directory first moves beside itself (`.removing-*`), so it is gone under its name at once;
+    each directory inside is moved up before it is emptied, so depth does not matter.
+
+    Raises:
+        OSError: something in it belongs to another user.
+    """
+    grave = path.with_name(f"{GRAVE_PREFIX}{secrets.token_hex(8)}")
+    try:
+        if not stat.S_ISDIR(os.lstat(path).st_mode):
+            os.unlink(path)
+            return
+        _unlock(path)
+        os.rename(path, grave)
+    except FileNotFoundError:
+        return
+    empty_grave(grave)
+
+
+def empty_grave(grave: Path) -> None:
+    """Finish a removal, also one that a killed process began."""
+    number = 0
+    while folders := [Path(entry.path) for entry in os.scandir(grave) if _is_dir(entry)]:
+        for folder in folders:
+            _unlock(folder)
+            for entry in list(os.scandir(folder)):
+                if _is_dir(entry):
+                    _unlock(Path(entry.path))
+                    number = _move_up(Path(entry.path), grave, number)
+                else:
+                    os.unlink(entry.path)
+            os.rmdir(folder)
+    for entry in list(os.scandir(grave)):
+        os.unlink(entry.path)
+    os.rmdir(grave)
+
+
+def copy(source: Path, destination: Path, *, leave_out: frozenset[str] = frozenset()) -> None:
+    """
+    Copy a directory to the new *destination*: files, links as links, modes and times.
+
+    Left out are the top-level names in *leave_out*, sockets and pipes, what cannot be read, and
+    what is nested too deep for a path.
+
+    Raises:
+        OSError: no room, or *destination* exists.
+    """
+    os.mkdir(destination, 0o700)
+    pending = [(source, destination)]
+    while pending:
+        folder, target = pending.pop()
+        for entry in list(os.scandir(folder)):
+            if folder == source and entry.name in leave_out:
+                continue
+            if _is_dir(entry):
+                with _unreadable_left_out():
+                    os.mkdir(target / entry.name, 0o700)
+                    os.scandir(entry.path).close()
+                    pending.append((Path(entry.path), target / entry.name))
+            elif entry.is_symlink() or entry.is_file(follow_symlinks=False):
+                with _unreadable_left_out():
+                    shutil.copy2(entry.path, target / entry.name, follow_symlinks=False)
+
+
+def disk_bytes(path: Path) -> int:
+    """Bytes that *path* and all below it take on disk."""
+    total = 0
+    pending = [path]
+    while pending:
+        for entry in list(os.scandir(pending.pop())):
+            total += entry.stat(follow_symlinks=False).st_blocks * 512
+            if _is_dir(entry):
+                pending.append(Path(entry.path))
+    return total
+
+
+def _move_up(folder: Path, grave: Path, number: int) -> int:
+    """Move *folder* directly into *grave* under the next free number; that number."""
+    while True:
+        number += 1
+        try:
+            os.rename(folder, grave / f"{number}")
+        except OSError as error:
+            if error.errno not in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}:
+                raise
+        else:
+            return number
+
+
+def _unlock(folder: Path) -> None:
+    mode = os.lstat(folder).st_mode
+    if mode & _OWNER != _OWNER:
+        os.chmod(folder, _OWNER)
+
+
+def _is_dir(entry: os.DirEntry[str]) -> bool:
+    return entry.is_dir(follow_symlinks=False)
+
+
+@contextmanager
+def _unreadable_left_out() -> Generator[None]:
+    with contextlib.suppress(PermissionError, FileNotFoundError):
+        try:
+            yield
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise

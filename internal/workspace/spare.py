@@ -1,0 +1,209 @@
+"""
+Ready trees, made ahead: a new task gets one by a rename instead of waiting for a checkout.
+
+Writing the files is what a start costs. So up to a few trees per repository in use are made by a
+background step, at the newest commit seen; whoever takes one moves it to the commit it wants, which
+writes only the difference. No agent ever runs in a spare tree. Each is made under another name and
+renamed when it is whole; taking it is a rename too, so two workers never get the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import secrets
+import shutil
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from internal.errors import CodeforgeError
+from internal.workspace.files import disk_bytes, disk_errors, remove
+from internal.workspace.trees import Source
+
+_READY = "ready-"
+_MAKING = "making-"
+_SIZE = "bytes"
+_USED = "used"
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpareSettings:
+    """How many ready trees per repository, and how many bytes all of them may take."""
+
+    per_repository: int = 2
+    budget_bytes: int = 20 << 30
+
+
+class Spares:
+    """The ready trees of one home; workers of the same home share them."""
+
+    def __init__(self, root: Path, settings: SpareSettings, *, borrow: bool) -> None:
+        """*borrow* says whether the agents' `.git` may use the mirror's objects."""
+        self._root = root / ("borrowed" if borrow else "copied")
+        self._settings = settings
+        self._borrow = borrow
+        self._wanted: dict[str, Source] = {}
+        self._too_large: set[str] = set()
+        self._wake = asyncio.Event()
+
+    async def take(self, source: Source, tree: Path, index: Path) -> bool:
+        """
+        Move a ready tree of this repository to *tree*, and its index to *index*; False without one.
+
+        It is at some commit of the repository, with a `.git` that no agent has used. Asks for
+        another to be made.
+        """
+        taken = await asyncio.to_thread(self._take, source.key, tree, index)
+        if self._settings.per_repository > 0:
+            self._wanted[source.key] = source
+            self._wake.set()
+        return taken
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """
+        Make trees where some were taken, until *stop* is set; a failure is logged, not repeated.
+        """
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            while not stop.is_set():
+                waking = asyncio.create_task(self._wake.wait())
+                await asyncio.wait({stopping, waking}, return_when=asyncio.FIRST_COMPLETED)
+                waking.cancel()
+                self._wake.clear()
+                while self._wanted and not stop.is_set():
+                    _, source = self._wanted.popitem()
+                    await self._make_and_log(source)
+        finally:
+            stopping.cancel()
+
+    async def replenish(self, source: Source) -> int:
+        """
+        Make ready trees of this repository up to the setting, within the disk budget; how many.
+
+        None are made while another process makes some of the same repository.
+
+        Raises:
+            DiskFull: no room; nothing of the unfinished tree is left.
+        """
+        folder = self._root / source.key
+        made = 0
+        with disk_errors():
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with _lock(folder) as locked:
+                if not locked or source.key in self._too_large:
+                    return 0
+                await asyncio.to_thread(_remove_all, folder.glob(f"{_MAKING}*"))
+                while len(_ready(folder)) < self._settings.per_repository:
+                    await self._make(source, folder)
+                    if not await asyncio.to_thread(self._keep_to_budget, folder):
+                        self._too_large.add(source.key)
+                        break
+                    made += 1
+        return made
+
+    async def _make_and_log(self, source: Source) -> None:
+        try:
+            made = await self.replenish(source)
+        except (CodeforgeError, OSError) as error:
+            log.warning("workspace.spare_failed", repository=source.key, error=str(error))
+        else:
+            log.debug("workspace.spare_made", repository=source.key, made=made)
+
+    async def _make(self, source: Source, folder: Path) -> None:
+        name = secrets.token_hex(8)
+        making = folder / f"{_MAKING}{name}"
+        tree, index = making / "tree", making / "index"
+        try:
+            tree.mkdir(parents=True, mode=0o700)
+            await source.checkout.reset(tree, index, source.commit)
+            await source.checkout.attach(
+                tree,
+                index,
+                url=source.url,
+                commit=source.commit,
+                branch=source.branch,
+                borrow=self._borrow,
+            )
+            size = await asyncio.to_thread(disk_bytes, making)
+            (making / _SIZE).write_text(str(size))
+            os.rename(making, folder / f"{_READY}{name}")
+        finally:
+            await asyncio.to_thread(remove, making)
+
+    def _take(self, key: str, tree: Path, index: Path) -> bool:
+        folder = self._root / key
+        if not folder.is_dir():
+            return False
+        (folder / _USED).touch()
+        claimed = tree.with_name("spare")
+        for ready in _ready(folder):
+            try:
+                os.rename(ready, claimed)
+            except FileNotFoundError:  # another worker was faster
+                continue
+            os.rename(claimed / "tree", tree)
+            # With its times: by them git knows which files may have changed since.
+            shutil.copy2(claimed / "index", index)
+            remove(claimed)
+            return True
+        return False
+
+    def _keep_to_budget(self, newest: Path) -> bool:
+        """
+        Remove trees of the repositories not used for longest; False if even *newest* does not fit.
+        """
+        folders = sorted(
+            self._root.iterdir(), key=lambda folder: (folder == newest, _last_use(folder))
+        )
+        sizes = {ready: _size(ready) for folder in folders for ready in _ready(folder)}
+        excess = sum(sizes.values()) - self._settings.budget_bytes
+        for ready, size in sizes.items():
+            if excess <= 0:
+                return True
+            remove(ready)
+            excess -= size
+        return not sizes or bool(_ready(newest))
+
+
+@contextmanager
+def _lock(folder: Path) -> Generator[bool]:
+    """True while no other process makes trees of this repository; its end frees the lock."""
+    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(descriptor)
+
+
+def _ready(folder: Path) -> list[Path]:
+    return sorted(folder.glob(f"{_READY}*"))
+
+
+def _last_use(folder: Path) -> float:
+    with contextlib.suppress(FileNotFoundError):
+        return (folder / _USED).stat().st_mtime
+    return 0.0
+
+
+def _size(ready: Path) -> int:
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        return int((ready / _SIZE).read_text())
+    return 0
+
+
+def _remove_all(paths: Iterable[Path]) -> None:
+    for path in list(paths):
+        remove(path)

@@ -1,0 +1,169 @@
+"""The sweep: what it spares, what it removes, what it never touches."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+import pytest
+
+from internal.clock import SystemClock
+from internal.errors import Unavailable
+from internal.workspace.sweep import Sweep, TaskClaims, TaskRef
+from tests.support.git_home import TENANT, GitHome, git_home
+from tests.support.repos import Repo, small_repo
+
+
+@pytest.fixture
+def origin(tmp_path: Path) -> Repo:
+    return small_repo(tmp_path / "origin" / "r.git")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> GitHome:
+    return git_home(tmp_path / "home")
+
+
+def _sweep(home: GitHome, known: Mapping[str, TaskClaims], *, ttl_seconds: float = 3600) -> Sweep:
+    async def ask(tasks: Collection[TaskRef]) -> Mapping[TaskRef, TaskClaims]:
+        return {(TENANT, task): claims for task, claims in known.items() if (TENANT, task) in tasks}
+
+    return Sweep(
+        home.workspaces,
+        [home.sessions, home.works],
+        ask=ask,
+        clock=SystemClock(),
+        workspace_ttl_seconds=ttl_seconds,
+    )
+
+
+def _claims(*, leased: Collection[str] = (), recorded: Collection[str] = ()) -> TaskClaims:
+    return TaskClaims(leased=frozenset(leased), recorded=frozenset(recorded))
+
+
+async def _run(home: GitHome, origin: Repo, claim: str, *, task: str = "task1") -> Path:
+    mirror = await home.mirror(origin.url)
+    workspace, repo = await home.open(mirror, claim, task=task)
+    await repo.snapshot(workspace.tree, base=mirror.commit, claim=claim)
+    await home.workspaces.keep(TENANT, task, claim)
+    return workspace.tree.parent
+
+
+async def test_what_is_leased_or_recorded_is_spared(home: GitHome, origin: Repo) -> None:
+    """A running claim and recorded work keep everything; a claim of a dead run loses it."""
+    recorded = await _run(home, origin, "recorded")
+    leased = await _run(home, origin, "leased")
+    dead = await _run(home, origin, "dead")
+
+    await _sweep(home, {"task1": _claims(leased=["leased"], recorded=["recorded"])}).sweep()
+
+    assert (recorded.is_dir(), leased.is_dir(), dead.exists()) == (True, True, False)
+    for store in (home.workspaces, home.sessions, home.works):
+        assert (await store.list_claims())[TENANT, "task1"] == {"leased", "recorded"}
+
+
+async def test_a_workspace_unused_for_long_goes_and_its_work_stays(
+    home: GitHome, origin: Repo
+) -> None:
+    """The directory is a convenience: after `workspace_ttl` only snapshot and session are left."""
+    folder = await _run(home, origin, "claim1")
+    used = folder / "used"
+    os.utime(used, (time.time() - 7200, time.time() - 7200))
+
+    await _sweep(home, {"task1": _claims(recorded=["claim1"])}).sweep()
+
+    assert not folder.exists()
+    assert (await home.works.list_claims())[TENANT, "task1"] == {"claim1"}
+    assert (await home.sessions.list_claims())[TENANT, "task1"] == {"claim1"}
+
+
+async def test_a_task_that_is_gone_is_erased(home: GitHome, origin: Repo) -> None:
+    """Everything of a task that Redis does not know goes, and nothing of the others."""
+    gone = await _run(home, origin, "claim1", task="task1")
+    kept = await _run(home, origin, "claim2", task="task2")
+
+    await _sweep(home, {"task2": _claims(recorded=["claim2"])}).sweep()
+
+    assert not gone.parent.exists()
+    assert kept.is_dir()
+    assert await home.works.find(TENANT, "task1") is None
+
+
+async def test_in_doubt_nothing_is_removed(home: GitHome, origin: Repo) -> None:
+    """When Redis cannot be asked the round ends before anything was touched; the loop goes on."""
+    folder = await _run(home, origin, "claim1")
+    asked = asyncio.Event()
+
+    async def ask(_tasks: Collection[TaskRef]) -> Mapping[TaskRef, TaskClaims]:
+        asked.set()
+        raise Unavailable("Redis is away")
+
+    sweep = Sweep(home.workspaces, [], ask=ask, clock=SystemClock(), workspace_ttl_seconds=0)
+    stop = asyncio.Event()
+    loop = asyncio.create_task(sweep.run(stop))
+    await asyncio.wait_for(asked.wait(), 30)
+    stop.set()
+    await asyncio.wait_for(loop, 30)
+
+    assert folder.is_dir()
+
+
+async def test_only_directories_with_our_marker_are_touched(
+    home: GitHome, origin: Repo, tmp_path: Path
+) -> None:
+    """A directory of another home, without a marker, or behind a link is nobody's rubbish."""
+    await _run(home, origin, "claim1")
+    base = home.layout.workspace_base
+    (base / "precious").mkdir()
+    (base / "precious" / "file").write_text("mine")
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / ".codeforge").write_bytes(home.layout.marker("task1").read_bytes())
+    (base / "linked").symlink_to(outside)
+    foreign = git_home(tmp_path / "foreign")
+    (base / "task7").mkdir()
+    (base / "task7" / ".codeforge").write_text(
+        '{"home": "' + foreign.layout.home_id_file.read_text().strip() + '", "tenant": "default", '
+        '"task": "task7"}'
+    )
+
+    await _sweep(home, {}).sweep()
+
+    assert sorted(path.name for path in base.iterdir()) == ["linked", "precious", "task7"]
+    assert (outside / ".codeforge").exists()
+
+
+async def test_what_an_agent_locked_linked_or_nested_is_removed_without_following(
+    home: GitHome, origin: Repo, tmp_path: Path
+) -> None:
+    """
+    Links are removed, not what they point to; locked and very deep directories go all the same.
+    """
+    folder = await _run(home, origin, "claim1")
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "file").write_text("mine")
+    (folder / "tree" / "link").symlink_to(outside)
+    (folder / "tree" / "src" / "app.py").unlink()
+    (folder / "tree" / "src" / "app.py").symlink_to(outside / "file")
+    _nest(folder / "tree", 3000)
+    (folder / "tree" / "src").chmod(0)
+
+    await _sweep(home, {}).sweep()
+
+    assert not folder.parent.exists()
+    assert (outside / "file").read_text() == "mine"
+
+
+def _nest(folder: Path, depth: int) -> None:
+    """Directories nested far deeper than a path can be long."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    for _ in range(depth):
+        os.mkdir("deeper", dir_fd=descriptor)
+        inner = os.open("deeper", os.O_RDONLY, dir_fd=descriptor)
+        os.close(descriptor)
+        descriptor = inner
+    os.close(descriptor)
