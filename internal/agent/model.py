@@ -1,4 +1,7 @@
-"""What goes into an agent and what comes out of it, whatever CLI runs: plain data, no input or output."""
+"""
+What goes into an agent and what comes out of it, whatever CLI runs: plain data, no input or
+output.
+"""
 
 from __future__ import annotations
 
@@ -39,6 +42,8 @@ class EventKind(StrEnum):
     RESULT = "result"
     ERROR = "error"
     SYSTEM = "system"
+    TRUNCATED = "truncated"
+    """Never a CLI's: our own note where output was left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,9 +51,11 @@ class AgentEvent:
     """
     One event, with the data members of contract section 6.
 
-    text, thinking, system `{text}`; tool_use `{id, name, input}`; tool_result `{id, output, is_error}`;
-    usage as `Usage`; error `{message, status?}`; result `{text, is_error}`. `raw` is the CLI's own line,
-    as an object or, when it was no JSON, as a string; only the first event of a line carries it.
+    text, thinking, system `{text}`; tool_use `{id, name, input}`; tool_result `{id, output,
+    is_error}`; usage as `Usage`; error `{message, status?}`; result `{text, is_error}`; truncated
+    `{dropped_bytes, dropped_events}`. A member `truncated: true` says that the data was cut.
+    `raw` is the CLI's own line, as an object or, when it was no JSON, as a string; only the first
+    event of a line carries it.
     """
 
     kind: EventKind
@@ -67,11 +74,13 @@ class AgentRequest:
     session_id: str | None = None
     """Resume this session of the agent; None starts a new one."""
     model: str | None = None
-    api_key: str | None = None
+    api_key: str | None = field(default=None, repr=False)
     max_turns: int | None = None
     max_budget_usd: float | None = None
-    environment: Mapping[str, str] = field(default_factory=dict[str, str])
+    environment: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     """The worker's own environment, from which a driver takes what its allow-list names."""
+    environment_names: tuple[str, ...] = ()
+    """More names to take from it, by the operator's setting; they win over what the driver sets."""
     executable: str | None = None
     """The path from settings; None looks for the CLI's usual name on PATH."""
 
@@ -81,8 +90,8 @@ class Launch:
     """What to start: argv without the prompt, the whole environment, the first bytes on stdin."""
 
     argv: tuple[str, ...]
-    environment: dict[str, str]
-    stdin: bytes
+    environment: dict[str, str] = field(repr=False)
+    stdin: bytes = field(repr=False)
     close_stdin: bool = True
     """False when the driver wants to send more input later; it is closed after the last input."""
 
@@ -98,6 +107,21 @@ class Ending(StrEnum):
     BUDGET_EXCEEDED = "budget_exceeded"
     SESSION_LOST = "session_lost"
     """The session to resume is gone; the same run can be repeated with a rebuilt prompt."""
+    STOPPED = "stopped"
+    """We ended it (limit, cancel, shutdown); whoever did knows the reason."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExitStatus:
+    """
+    How the process ended: `code` or `signal`, the other is None; `stderr_tail` is its last words.
+    """
+
+    code: int | None = None
+    signal: int | None = None
+    stderr_tail: str = ""
+    ended_by: str | None = None
+    """Who asked it to end, in our words; None when it ended by itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

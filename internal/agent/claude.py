@@ -1,0 +1,127 @@
+"""
+The driver of Claude Code (`claude`), for 2.1.197 and later.
+
+The prompt goes in as one `stream-json` message and the lines come out as `stream-json`
+(`claude_output`). Stdin is closed behind the prompt; the process ends by itself when its work is
+done.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from internal.agent.claude_ending import CREDENTIALS
+from internal.agent.claude_output import ClaudeParser
+from internal.agent.claude_session import move_session
+from internal.agent.jsonline import as_session_id
+from internal.agent.model import AgentRequest, Capabilities, Launch, Probe
+from internal.agent.probe import probe_program
+from internal.process.limits import allowed_environment
+
+_PROGRAM = "claude"
+_OPTIONS = (
+    "-p",
+    "--output-format",
+    "stream-json",
+    "--input-format",
+    "stream-json",
+    "--verbose",
+    "--permission-mode",
+    "bypassPermissions",
+)
+_SETTINGS = {
+    "DISABLE_AUTOUPDATER": "1",
+    "DISABLE_TELEMETRY": "1",
+    "DISABLE_ERROR_REPORTING": "1",
+    "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+    # 0.5, 1.1, 2.3, 4.5, 8.5, 18.5 s: rides out a hiccup; a longer outage waits in the queue, not
+    # in a slot.
+    "CLAUDE_CODE_MAX_RETRIES": "6",
+    # A stream that stalls is otherwise silent for 5 minutes. 2.1.197 ignores these two, so our
+    # own limit on silence has the last word.
+    "CLAUDE_ENABLE_BYTE_WATCHDOG": "1",
+    "CLAUDE_BYTE_STREAM_IDLE_TIMEOUT_MS": "120000",
+    # The call without streaming that follows a stall is tried twice: 120 + 2 * 200 s stay below
+    # 600 s.
+    "API_TIMEOUT_MS": "200000",
+}
+
+
+class ClaudeCode:
+    """See `base.Agent`."""
+
+    name = "claude-code"
+    capabilities = Capabilities(resume=True, budget=True)
+    credential_names = CREDENTIALS
+
+    async def probe(self, executable: str | None, environment: Mapping[str, str]) -> Probe:
+        """See `base.Agent`."""
+        allowed = allowed_environment(environment, home=Path("/nonexistent"))
+        return await probe_program(executable or _PROGRAM, {**allowed, **_settings()})
+
+    def launch(self, request: AgentRequest) -> Launch:
+        """See `base.Agent`."""
+        message = {
+            "type": "user",
+            "message": {"role": "user", "content": [{"type": "text", "text": request.prompt}]},
+        }
+        return Launch(
+            argv=_argv(request),
+            environment=_environment(request),
+            stdin=json.dumps(message).encode() + b"\n",
+        )
+
+    def parser(self, request: AgentRequest) -> ClaudeParser:
+        """See `base.Agent`."""
+        return ClaudeParser(resumes=request.session_id)
+
+    def prepare_session(
+        self, home: Path, old_workspace: Path, new_workspace: Path, session_id: str
+    ) -> bool:
+        """
+        See `base.Agent`. Where the session lies is read from *home*, not from *old_workspace*.
+        """
+        del old_workspace
+        return as_session_id(session_id) is not None and move_session(
+            home, new_workspace, session_id
+        )
+
+
+def _argv(request: AgentRequest) -> tuple[str, ...]:
+    program = request.executable or _PROGRAM
+    if "/" in program:  # the process starts in the workspace, not here
+        program = str(Path(program).expanduser().absolute())
+    argv = [program, *_OPTIONS]
+    if request.model:
+        argv += ["--model", request.model]
+    if request.max_turns:
+        argv += ["--max-turns", str(request.max_turns)]
+    if request.max_budget_usd:
+        argv += ["--max-budget-usd", _plain_number(request.max_budget_usd)]
+    if request.session_id:
+        argv += ["--resume", request.session_id]
+    return tuple(argv)
+
+
+def _environment(request: AgentRequest) -> dict[str, str]:
+    """A key of the task's own replaces all credentials of the worker, never joins them."""
+    worker = request.environment
+    names = () if request.api_key else CREDENTIALS
+    environment = allowed_environment(worker, home=request.home, names=names) | _settings()
+    if request.api_key:
+        environment["ANTHROPIC_API_KEY"] = request.api_key
+    return environment | {
+        name: worker[name] for name in request.environment_names if name in worker
+    }
+
+
+def _settings() -> dict[str, str]:
+    # As root Claude Code refuses to work without questions, unless it is told that it is contained.
+    return {**_SETTINGS, "IS_SANDBOX": "1"} if os.geteuid() == 0 else dict(_SETTINGS)
+
+
+def _plain_number(amount: float) -> str:
+    return f"{amount:.6f}".rstrip("0").rstrip(".")

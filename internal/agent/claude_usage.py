@@ -1,0 +1,87 @@
+"""
+What one run of Claude Code used, from lines that count in three ways.
+
+A result line's `usage` covers the time since the result before it. Its money is counted per
+process by 2.1.197, but as a sum over the whole resumed session by 2.1.328, which adds
+`model_usage_since_last_result`. And each `assistant` line repeats its message's usage for every
+block, with the output tokens as they stood at the message's start: an estimate, taken only where
+no result came.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from internal.agent.jsonline import as_amount, as_count, as_object, as_text
+from internal.agent.model import Json, Usage
+
+_UNSETTLED, _ID_CHARACTERS = 4096, 128  # far beyond real runs; a flood shall not fill the memory
+
+_OF_API = {
+    "input_tokens": "input_tokens",
+    "output_tokens": "output_tokens",
+    "cache_read_tokens": "cache_read_input_tokens",
+    "cache_creation_tokens": "cache_creation_input_tokens",
+}
+_OF_MODEL = {
+    "input_tokens": "inputTokens",
+    "output_tokens": "outputTokens",
+    "cache_read_tokens": "cacheReadInputTokens",
+    "cache_creation_tokens": "cacheCreationInputTokens",
+}
+
+
+class ClaudeUsage:
+    """Adds up the lines of one process; `total` may be read at any time."""
+
+    def __init__(self) -> None:
+        self._tokens: Counter[str] = Counter()
+        self._cost_usd = 0.0
+        self._milliseconds = 0.0
+        self._turns = 0
+        self._unsettled: dict[str, dict[str, int]] = {}
+        self._model: str | None = None
+
+    def add_init(self, line: Json) -> None:
+        """A `system/init` line names the model."""
+        self._model = as_text(line.get("model")) or self._model
+
+    def add_message(self, message: Json) -> None:
+        """The `message` of an `assistant` line; lines with the same id count once."""
+        self._model = self._model or as_text(message.get("model")) or None
+        identity = as_text(message.get("id"))[:_ID_CHARACTERS]
+        if identity and len(self._unsettled) < _UNSETTLED:
+            self._unsettled.setdefault(identity, _tokens(as_object(message.get("usage")), _OF_API))
+
+    def add_result(self, line: Json) -> None:
+        """A `result` line settles everything since the one before it."""
+        self._unsettled.clear()
+        if isinstance(line.get("model_usage_since_last_result"), dict):
+            for used in map(as_object, as_object(line["model_usage_since_last_result"]).values()):
+                self._tokens.update(_tokens(used, _OF_MODEL))
+                self._cost_usd += as_amount(used.get("costUSD"))
+        else:
+            self._tokens.update(_tokens(as_object(line.get("usage")), _OF_API))
+            self._cost_usd = max(self._cost_usd, as_amount(line.get("total_cost_usd")))
+        self._milliseconds += as_amount(line.get("duration_ms"))
+        self._turns += as_count(line.get("num_turns"))
+
+    def total(self) -> Usage:
+        """The run's usage as far as it is known."""
+        tokens = self._tokens.copy()
+        for used in self._unsettled.values():
+            tokens.update(used)
+        return Usage(
+            input_tokens=tokens["input_tokens"],
+            output_tokens=tokens["output_tokens"],
+            cache_read_tokens=tokens["cache_read_tokens"],
+            cache_creation_tokens=tokens["cache_creation_tokens"],
+            cost_usd=self._cost_usd,
+            duration_seconds=self._milliseconds / 1000,
+            turns=self._turns + len(self._unsettled),
+            model=self._model,
+        )
+
+
+def _tokens(used: Json, names: dict[str, str]) -> dict[str, int]:
+    return {ours: as_count(used.get(theirs)) for ours, theirs in names.items()}

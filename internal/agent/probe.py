@@ -1,0 +1,74 @@
+"""
+Finds a CLI's program and asks it for its version.
+
+The version is for people. A program that hangs, fails or prints nonsense at `--version` may still
+run tasks, so only a missing or unexecutable file makes an agent unavailable.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from internal.agent.model import Probe
+from internal.process.command import run_command
+from internal.process.errors import CommandTimedOut, StartFailed
+
+PROBE_SECONDS = 5.0
+
+_OUTPUT_BYTES = 4096
+_VERSION = re.compile(r"\b\d+\.\d+(?:\.\d+)?[0-9A-Za-z.+-]*")
+
+
+def find_executable(program: str, environment: Mapping[str, str]) -> str | None:
+    """The path of *program*: itself when it has a slash, else by the PATH of *environment*."""
+    if "/" not in program:
+        return shutil.which(program, path=environment.get("PATH"))
+    path = Path(program).expanduser().absolute()
+    return str(path) if path.is_file() and os.access(path, os.X_OK) else None
+
+
+async def probe_program(program: str, environment: Mapping[str, str]) -> Probe:
+    """
+    Whether *program* can be started, and its version when it tells one within 5 seconds.
+
+    It runs in an empty place: nothing but *environment*, an empty stdin, the root as its directory.
+    """
+    executable = find_executable(program, environment)
+    if executable is None:
+        return Probe(available=False, reason=_why_not(program))
+    version = await _version(executable, environment)
+    return Probe(available=True, version=version, executable=executable)
+
+
+def _why_not(program: str) -> str:
+    if "/" not in program:
+        return f"{program} is not on PATH"
+    if not Path(program).expanduser().exists():
+        return f"{program} does not exist"
+    return f"{program} is not an executable file"
+
+
+async def _version(executable: str, environment: Mapping[str, str]) -> str | None:
+    try:
+        answer = await run_command(
+            (executable, "--version"),
+            environment=environment,
+            cwd=Path("/"),
+            timeout_seconds=PROBE_SECONDS,
+            max_output_bytes=_OUTPUT_BYTES,
+        )
+    except (CommandTimedOut, StartFailed):
+        return None
+    return _version_in(answer.stdout)
+
+
+def _version_in(output: bytes) -> str | None:
+    line = output.decode(errors="replace").strip().partition("\n")[0]
+    if line.startswith(("{", "[")):  # it took no notice of --version and ran
+        return None
+    found = _VERSION.search(line[:200])
+    return found.group() if found else None

@@ -1,0 +1,154 @@
+"""
+One run of an agent: its process and its parser put together.
+
+No time limit is kept here: the worker watches `AgentRun.process` and ends it, with its reason.
+Nothing of the agent is left when the context ends, whatever ends it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import cast
+
+from internal.agent.base import Agent, Parser
+from internal.agent.budget import EventBudget, EventLimits
+from internal.agent.clip import Change, change_strings, cut_text
+from internal.agent.model import AgentEvent, AgentRequest, AgentResult, ExitStatus, Json, Usage
+from internal.agent.outputfile import OutputFile
+from internal.clock import Clock
+from internal.process.limits import Limits
+from internal.process.spec import Cause, Exit, Launcher, ProcessSpec, no_isolation
+from internal.process.supervise import AgentProcess, start
+
+_TEXT_BYTES = 256 * 1024  # of a result; what is shown of it is far less
+_STDERR_CHARACTERS = 16 * 1024  # so that a secret cut at the start of the kept tail is not in it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """How one run is kept and watched, the same for every agent."""
+
+    run_marker: str
+    """The value of CODEFORGE_RUN, by which what is left of a run is found."""
+    redact: Change
+    """Takes the secrets out of a string; applied to everything that leaves the run."""
+    event_limits: EventLimits = field(default_factory=EventLimits)
+    output_path: Path | None = None
+    output_max_bytes: int = 16 * 1024 * 1024
+    process_limits: Limits = field(default_factory=Limits)
+    launcher: Launcher = no_isolation
+    outage_grace_seconds: float = 120.0
+
+
+@asynccontextmanager
+async def run_agent(
+    agent: Agent, request: AgentRequest, options: RunOptions, *, clock: Clock
+) -> AsyncGenerator[AgentRun]:
+    """
+    Start *agent* in its workspace; leaving the context kills whatever is left of it.
+
+        async with run_agent(agent, request, options, clock=clock) as run:
+            async for event in run.events(): ...
+            result = await run.result()
+
+    Raises:
+        ExecutableMissing, NotExecutable: the CLI is not there.
+        WorkingDirectoryMissing, StartFailed: the system refused; nothing runs.
+    """
+    launch = agent.launch(request)
+    spec = ProcessSpec(
+        argv=launch.argv,
+        environment=launch.environment,
+        cwd=request.workspace,
+        run_marker=options.run_marker,
+        stdin=launch.stdin,
+        close_stdin=launch.close_stdin,
+        limits=options.process_limits,
+        outage_grace_seconds=options.outage_grace_seconds,
+        launcher=options.launcher,
+    )
+    output = OutputFile(
+        options.output_path, max_bytes=options.output_max_bytes, redact=options.redact
+    )
+    async with await start(spec) as process:
+        with output:
+            yield AgentRun(process, agent.parser(request), output, options, clock)
+
+
+class AgentRun:
+    """A running agent; `process` is for those who hold its lease and watch its limits."""
+
+    def __init__(
+        self,
+        process: AgentProcess,
+        parser: Parser,
+        output: OutputFile,
+        options: RunOptions,
+        clock: Clock,
+    ) -> None:
+        self.process = process
+        self._parser = parser
+        self._output = output
+        self._redact = options.redact
+        self._budget = EventBudget(options.event_limits, options.redact)
+        self._clock = clock
+        self._started_at = clock.monotonic()
+
+    @property
+    def session_id(self) -> str | None:
+        """The agent's session, as soon as a line named it."""
+        return self._parser.session_id
+
+    @property
+    def usage(self) -> Usage:
+        """What the run used so far, as far as its lines told."""
+        return self._timed(self._parser.usage)
+
+    @property
+    def stderr_tail(self) -> str:
+        """The end of what the agent wrote to stderr, without secrets."""
+        return self._redact(self.process.stderr_tail)[-_STDERR_CHARACTERS:]
+
+    async def events(self) -> AsyncIterator[AgentEvent]:
+        """
+        The events until the end of output, in order, redacted and within the limits; call it once.
+
+        A consumer that lags makes the agent wait. At the end comes what `EventBudget.tail` kept.
+        """
+        async for line in self.process.stdout_lines():
+            self._output.add(line.content)
+            events = self._parser.parse(line.content)
+            share = (len(line.content) + line.dropped_bytes) // max(1, len(events))
+            for event in events:
+                if admitted := self._budget.admit(event, share):
+                    yield admitted
+        for event in self._budget.tail():
+            yield event
+
+    async def result(self) -> AgentResult:
+        """How the run ended, after the last event; waits until nothing of the agent is left."""
+        end = await self.process.wait()
+        result = self._parser.result(_status(end, self.stderr_tail))
+        detail = None if result.detail is None else change_strings(result.detail, self._redact)
+        return replace(
+            result,
+            text=cut_text(result.text, limit_bytes=_TEXT_BYTES, redact=self._redact),
+            message=cut_text(result.message, limit_bytes=_TEXT_BYTES, redact=self._redact),
+            detail=cast("Json | None", detail),
+            usage=self._timed(result.usage),
+        )
+
+    def _timed(self, usage: Usage) -> Usage:
+        """With our own measure of the time where the agent gave none (it was killed)."""
+        if usage.duration_seconds > 0:
+            return usage
+        running = self._clock.monotonic() - self._started_at - self.process.frozen_seconds()
+        return replace(usage, duration_seconds=max(0.0, round(running, 3)))
+
+
+def _status(end: Exit, stderr_tail: str) -> ExitStatus:
+    ended_by = None if end.cause is Cause.EXITED else end.reason or end.cause.value
+    return ExitStatus(code=end.code, signal=end.signal, stderr_tail=stderr_tail, ended_by=ended_by)
