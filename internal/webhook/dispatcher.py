@@ -191,6 +191,7 @@ def _report(
 ) -> None:
     facts = log.bind(
         delivery=delivery.id,
+        tenant=delivery.tenant,
         task_id=delivery.task_id,
         webhook=delivery.event,
         endpoint=delivery.endpoint,
