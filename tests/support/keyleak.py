@@ -16,18 +16,29 @@ from typing import cast
 
 from redis.asyncio import Redis
 
+from internal.rdb.keys import Keys
+
+_ANY = Keys("*")
 PERMANENT_KEYS = (
-    "*:schema",
-    "*:encryption:check",
-    "*:limits",
-    "*:weights",
-    "*:clock",
-    "*:clock:*",
-    "*:stats",
-    "*:stats:*",
-    "*:dlq",
+    # The deployment.
+    _ANY.schema(),
+    _ANY.encryption_check(),
+    _ANY.limits(),
+    _ANY.counters(),
+    _ANY.contact(),
+    _ANY.virtual_clock("*"),
+    _ANY.served("*"),
+    # Indexes, whose entries leave with their task.
+    _ANY.tenant_index("*"),
+    _ANY.tenant_state("*", "*"),
+    _ANY.expiring(),
+    _ANY.dead_letters(),
+    _ANY.workers(),
+    # Doorbells: at most 64 entries, and nobody minds one too many.
+    _ANY.bell("*", ""),
+    _ANY.outbox_bell(),
 )
-"""Patterns (after the prefix) of what lives as long as the installation; keep it short."""
+"""Patterns of what lives as long as the deployment; everything else ends or has a TTL."""
 
 _NO_TTL = -1
 
