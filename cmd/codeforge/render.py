@@ -37,13 +37,14 @@ def task_line(console: Console, task: Document) -> None:
 def task_page(console: Console, task: Document) -> None:
     """A whole task: the members a person asks for first."""
     usage, changes = task["usage_total"], task.get("changes_summary")
-    rows = [
+    waits: Document = task.get("wait") or {}
+    rows: list[tuple[str, str | None]] = [
         ("id", task["id"]),
         ("status", task["status"]),
         ("repository", task["repo_url"]),
         ("prompt", task.get("current_prompt") or task["prompt"]),
         ("iteration", str(task["iteration"])),
-        ("waits for", (task.get("wait") or {}).get("reason")),
+        ("waits for", waits.get("reason")),
         ("error", task.get("error")),
         ("result", task.get("result")),
         ("changes", _changes(changes) if changes else None),

@@ -33,11 +33,11 @@ class StoredDiff:
     truncated: bool
 
 
-def pack(diff: Diff) -> tuple[bytes, bool]:
-    """The stored form, and whether it had to be truncated."""
+def pack(diff: Diff, *, limit_bytes: int | None = LIMIT_BYTES) -> tuple[bytes, bool]:
+    """The stored form, and whether it had to be truncated; a limit of None is none."""
     if not diff.truncated:
         full = zlib.compress(_head(diff, diff.files) + b"\n" + diff.patch, 6)
-        if len(full) <= LIMIT_BYTES:
+        if limit_bytes is None or len(full) <= limit_bytes:
             return full, False
     names = tuple(dataclasses.replace(file, patch=None) for file in diff.files[:_NAMES])
     return zlib.compress(_head(diff, names, truncated=True) + b"\n", 6), True

@@ -18,6 +18,7 @@ from enum import StrEnum
 from typing import Any, cast
 
 from redis.asyncio import Redis
+from redis.typing import EncodableT, FieldT
 
 from internal.errors import Unavailable
 from internal.ids import sortable_id
@@ -26,6 +27,7 @@ from internal.rdb.keys import Keys
 ANSWER_SECONDS = 10
 _TTL_SECONDS = 60
 _WAIT_SECONDS = 2
+_BLOCK_SECONDS = 5  # the longest a blocking read may take (internal/rdb/client.py)
 ANY_HOME = "*"
 
 
@@ -61,7 +63,7 @@ class Ops:
             Unavailable: nobody answered within 10 s, or the worker could not do it.
         """
         op = sortable_id()
-        record: dict[str | bytes, str | bytes] = {
+        record: dict[FieldT, EncodableT] = {
             "kind": kind.value,
             "args": json.dumps(dict(args)),
         }
@@ -71,7 +73,11 @@ class Ops:
             pipe.rpush(self._keys.ops(home), op)
             pipe.expire(self._keys.ops(home), _TTL_SECONDS)
             await pipe.execute()
-        rung = await self._blocking.blpop([self._keys.op_answer(op)], timeout=ANSWER_SECONDS)
+        rung = None
+        for _ in range(ANSWER_SECONDS // _BLOCK_SECONDS):
+            rung = rung or await self._blocking.blpop(
+                [self._keys.op_answer(op)], timeout=_BLOCK_SECONDS
+            )
         if rung is None:
             raise Unavailable("No worker of the home that has this answered in time.")
         answer: dict[str, Any] = json.loads(str(rung[1]))

@@ -9,6 +9,7 @@ counts.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -24,6 +25,7 @@ from internal.rdb.scripts import Script
 from internal.task import scripts
 from internal.task.codec import (
     decode_task,
+    decode_work,
     encode_changes,
     encode_failure,
     encode_usage,
@@ -67,6 +69,14 @@ class BeatReply:
 
     claims: Mapping[str, Beat]
     alone_waiting: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownClaims:
+    """The claims of one task that count: the one that runs, and those whose work is recorded."""
+
+    leased: frozenset[str]
+    recorded: frozenset[str]
 
 
 def ref_of(claim: Claim) -> str:
@@ -124,15 +134,19 @@ class TaskQueue:
                 return _claim(dict(zip(reply[1::2], reply[2::2], strict=True)), home, lane)
             await asyncio.sleep(0)
 
-    async def advance(self, claim: Claim, to: State, fields: Mapping[str, str]) -> None:
+    async def advance(
+        self, claim: Claim, to: State, fields: Mapping[str, str], operation: str
+    ) -> None:
         """
-        Go on to *to* (running) and record *fields* (base_commit, branch, isolation, key_source).
+        Go on to *to* (running) and record *fields* (base_commit, isolation, key_source).
+
+        Repeat it with the same *operation* until it answers.
 
         Raises:
             Fenced: the claim is not the task's any more.
             CancelAccepted: end the run instead.
         """
-        args: list[str | int] = [ref_of(claim), claim.token, random_token(), to.value]
+        args: list[str | int] = [ref_of(claim), claim.token, operation, to.value]
         for name, value in fields.items():
             args += [name, value]
         _judge(await self._run(scripts.TRANSITION, args))
@@ -167,7 +181,7 @@ class TaskQueue:
             State.FAILED.value if failure else State.COMPLETED.value,
             failure.reason.value if failure else "",
             encode_failure(failure),
-            outcome.result or "",
+            (outcome.result or "").encode("utf-8", "replace"),
             encode_changes(outcome.changes),
             encode_usage(outcome.usage),
             encode_work(work),
@@ -237,15 +251,33 @@ class TaskQueue:
         """Everything that wants a worker, waiting and due."""
         return int(await self._redis.zcard(self._keys.queued()))
 
-    async def claims_of(self, tenant: str, tasks: Sequence[str]) -> dict[str, str | None]:
+    async def claims_of(
+        self, refs: Sequence[tuple[str, str]]
+    ) -> dict[tuple[str, str], KnownClaims]:
         """
-        For the sweep of disks: task id -> its live claim, or None when it has none. No id: no task.
+        For the sweep of disks: of these (tenant, task), those that exist, with their claims.
+
+        A claim put aside by a retry counts as recorded: a cancel puts it back.
         """
+        names = ["status", "claim", "iteration", "iterations_used", "prev"]
         async with self._redis.pipeline(transaction=False) as pipe:
-            for task in tasks:
-                pipe.hmget(self._keys.task(tenant, task), ["status", "claim"])
-            replies = cast(list[list[str | None]], await pipe.execute())
-        return {t: row[1] for t, row in zip(tasks, replies, strict=True) if row[0] is not None}
+            for tenant, task in refs:
+                pipe.hmget(self._keys.task(tenant, task), names)
+            heads = cast(list[list[str | None]], await pipe.execute())
+        known = [(ref, head) for ref, head in zip(refs, heads, strict=True) if head[0] is not None]
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for (tenant, task), head in known:
+                last = int(head[3] or head[2] or 1)
+                works = [f"{number}.work" for number in range(1, last + 1)]
+                pipe.hmget(self._keys.task_iterations(tenant, task), works)
+            rows = cast(list[list[str | None]], await pipe.execute()) if known else []
+        return {
+            ref: KnownClaims(
+                leased=frozenset(filter(None, [head[1]])),
+                recorded=_recorded(works, head[4]),
+            )
+            for (ref, head), works in zip(known, rows, strict=True)
+        }
 
     async def _run(self, script: Script, args: Sequence[str | bytes | int | float]) -> Any:
         return await script(self._redis, [self._keys.prefix], args)
@@ -290,6 +322,14 @@ def _claim(fields: dict[str, str], home: str, lane: Lane) -> Claim:
     )
 
 
+def _recorded(works: Sequence[str | None], kept: str | None) -> frozenset[str]:
+    texts = list(works)
+    if kept is not None:
+        texts.append(json.loads(kept)["row"].get("work"))
+    found = (decode_work(text) for text in texts)
+    return frozenset(work.claim for work in found if work is not None)
+
+
 def _judge(reply: list[Any]) -> list[Any]:
     word = reply[0]
     if word == "fenced":
@@ -321,7 +361,9 @@ def _final_data(claim: Claim, outcome: Outcome) -> str:
 def _webhook_members(outcome: Outcome) -> str:
     members: list[str] = []
     if outcome.result:
-        cut = outcome.result.encode()[:_RESULT_IN_WEBHOOK_BYTES].decode(errors="ignore")
+        cut = outcome.result.encode("utf-8", "replace")[:_RESULT_IN_WEBHOOK_BYTES].decode(
+            errors="ignore"
+        )
         members.append(f'"result":{encode(cut)}')
         if cut != outcome.result:
             members.append('"result_truncated":true')

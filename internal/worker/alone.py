@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,7 +23,7 @@ _STOP_SECONDS = 60.0
 
 
 @contextmanager
-def alone_lock(path: Path) -> Iterator[bool]:
+def alone_lock(path: Path) -> Generator[bool]:
     """Whether this process is now the home's lone worker; held while the context is open."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

@@ -57,9 +57,8 @@ class Hold:
     """
     One claim as its run and the heartbeat share it.
 
-    `stopped` resolves with the first reason to stop. `on_lease` is told each new end of the lease
-    (monotonic seconds), from the heartbeat's thread; `on_fenced` is called there before anything
-    else.
+    `stopped` resolves with the first reason to stop. What `attach` is given is told each new end of
+    the lease (monotonic seconds), from the heartbeat's thread.
     """
 
     def __init__(self, claim: Claim, lease_end: float, loop: asyncio.AbstractEventLoop) -> None:
@@ -68,27 +67,25 @@ class Hold:
         self.stopped: asyncio.Future[Stop] = loop.create_future()
         self._loop = loop
         self._on_lease: Callable[[float], None] | None = None
-        self._on_fenced: Callable[[], None] | None = None
 
-    def attach(self, on_lease: Callable[[float], None], on_fenced: Callable[[], None]) -> None:
+    def attach(self, on_lease: Callable[[float], None]) -> None:
         """Give the lease to a process that has just started."""
-        self._on_lease, self._on_fenced = on_lease, on_fenced
+        self._on_lease = on_lease
         on_lease(self.lease_end)
 
     def detach(self) -> None:
         """The process has ended."""
-        self._on_lease = self._on_fenced = None
+        self._on_lease = None
 
     def renew(self, lease_end: float) -> None:
         """From the heartbeat's thread: Redis has confirmed the lease up to *lease_end*."""
         self.lease_end = lease_end
-        if self._on_lease is not None:
-            self._on_lease(lease_end)
+        on_lease = self._on_lease  # the run may detach meanwhile
+        if on_lease is not None:
+            on_lease(lease_end)
 
     def stop(self, reason: Stop) -> None:
         """From any thread: the run must end; the first reason counts."""
-        if reason is Stop.FENCED and self._on_fenced is not None:
-            self._on_fenced()
         self._loop.call_soon_threadsafe(self._resolve, reason)
 
     def _resolve(self, reason: Stop) -> None:

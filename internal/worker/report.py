@@ -46,13 +46,13 @@ async def report(
     """
     try:
         if isinstance(end, HandBack):
-            await _until_answered(lambda operation: _hand_back(queue, claim, end, operation))
+            await until_answered(lambda operation: _hand_back(queue, claim, end, operation))
             return False
-        await _until_answered(lambda operation: queue.finish(claim, end, operation, tail))
+        await until_answered(lambda operation: queue.finish(claim, end, operation, tail))
     except CancelAccepted:
         canceled = _canceled(end)
         said = (*tail, new_event("system", "task_cancelled", {}))
-        await _until_answered(lambda operation: queue.finish(claim, canceled, operation, said))
+        await until_answered(lambda operation: queue.finish(claim, canceled, operation, said))
     return True
 
 
@@ -72,7 +72,8 @@ async def _hand_back(queue: TaskQueue, claim: Claim, end: HandBack, operation: s
     )
 
 
-async def _until_answered(write: Callable[[str], Awaitable[object]]) -> None:
+async def until_answered(write: Callable[[str], Awaitable[object]]) -> None:
+    """Repeat *write*, with one operation id, until Redis answers it; its refusals pass through."""
     operation = random_token()
     while True:
         try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -194,7 +194,7 @@ def diff(
 
 
 @contextmanager
-def _client(url: str | None, token: str | None) -> Iterator[Client]:
+def _client(url: str | None, token: str | None) -> Generator[Client]:
     """A client whose errors become one line and an exit code."""
     try:
         with open_client(url, token) as client:

@@ -1,0 +1,214 @@
+"""
+Second step of a run: the agent's process, watched until its end.
+
+Knows which CLIs this worker has. A run ends by itself, by one of its limits, or by its `Hold`; the
+process tree is gone when `run` returns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import structlog
+
+from internal.agent.base import Agent
+from internal.agent.budget import EventLimits
+from internal.agent.model import AgentRequest, AgentResult, Probe
+from internal.agent.run import AgentRun, RunOptions, run_agent
+from internal.clock import Clock
+from internal.errors import CodeforgeError
+from internal.process.errors import ExecutableMissing, NotExecutable
+from internal.process.leftovers import own_marker
+from internal.redact import Redactor
+from internal.task.event import from_agent, new_event
+from internal.task.model import Claim
+from internal.worker.lease import Stop
+from internal.worker.run import Run
+from internal.worker.watchdog import LimitKind, watch
+from internal.workspace.layout import Layout
+
+log = structlog.get_logger(__name__)
+
+
+class AgentUnavailable(CodeforgeError):  # noqa: N818 -- named as all of `internal.errors`
+    """This worker lacks the CLI that the task asks for."""
+
+    code = "agent_missing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentSettings:
+    """What the operator set for one CLI."""
+
+    executable: str | None = None
+    environment_names: tuple[str, ...] = ()
+    default_model: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostSettings:
+    """What all runs of this worker share. `environment` is the worker's own."""
+
+    environment: Mapping[str, str] = field(repr=False)
+    event_limits: EventLimits
+    outage_grace_seconds: float
+    home: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How the agent ended; `stopped` says who ended it, None when it did by itself."""
+
+    result: AgentResult
+    stopped: Stop | LimitKind | None
+    log_tail: str
+
+
+class AgentHost:
+    """The CLIs of one worker."""
+
+    isolation = "none"
+
+    def __init__(
+        self,
+        agents: Mapping[str, Agent],
+        configured: Mapping[str, AgentSettings],
+        settings: HostSettings,
+        *,
+        layout: Layout,
+        clock: Clock,
+    ) -> None:
+        self._agents = agents
+        self._configured = configured
+        self._settings = settings
+        self._layout = layout
+        self._clock = clock
+        self._probes: dict[str, Probe] = {}
+
+    def find(self, name: str) -> Agent:
+        """
+        The driver of a CLI.
+
+        Raises:
+            AgentUnavailable: this version has no driver of that name.
+        """
+        agent = self._agents.get(name)
+        if agent is None:
+            raise AgentUnavailable(f"this worker has no agent {name}")
+        return agent
+
+    async def probe(self) -> Mapping[str, Probe]:
+        """Look which CLIs can run here; kept for `record` and the event of a start."""
+        names = list(self._agents)
+        found = await asyncio.gather(
+            *(
+                self._agents[name].probe(self._of(name).executable, self._settings.environment)
+                for name in names
+            )
+        )
+        self._probes = dict(zip(names, found, strict=True))
+        return self._probes
+
+    def record(self) -> dict[str, Any]:
+        """What the registry says of this worker's CLIs."""
+        return {
+            name: {
+                "available": probe.available,
+                "version": probe.version,
+                "reason": probe.reason,
+            }
+            for name, probe in self._probes.items()
+        }
+
+    async def run(
+        self,
+        agent: Agent,
+        request: AgentRequest,
+        run: Run,
+        secrets: tuple[str, ...],
+    ) -> Ended:
+        """
+        Run *agent* to its end; its events are with the recorder, its tree is gone.
+
+        *secrets* are taken out of everything it says, and so are the credentials it gets from us.
+
+        Raises:
+            AgentUnavailable: the CLI is not there; StartFailed: the system refused.
+        """
+        configured = self._of(agent.name)
+        request = replace(
+            request,
+            model=request.model or configured.default_model,
+            environment=self._settings.environment,
+            environment_names=configured.environment_names,
+            executable=configured.executable,
+        )
+        own = (self._settings.environment.get(name, "") for name in agent.credential_names)
+        options = self._options(run.claim, (*secrets, *filter(None, own)))
+        try:
+            async with run_agent(agent, request, options, clock=self._clock) as started:
+                self._say_started(agent, request, run)
+                return await self._watch(started, run)
+        except (ExecutableMissing, NotExecutable) as error:
+            raise AgentUnavailable(f"{agent.name}: {error.message}") from error
+
+    async def _watch(self, started: AgentRun, run: Run) -> Ended:
+        run.hold.attach(started.process.hold_lease)
+        decided: asyncio.Future[Stop | LimitKind] = asyncio.get_running_loop().create_future()
+        guard = asyncio.create_task(self._guard(started, run, decided))
+        try:
+            async for event in started.events():
+                run.recorder.add(from_agent(event))
+                await run.recorder.room()
+            result = await started.result()
+        finally:
+            run.hold.detach()
+            guard.cancel()  # an ending that has begun goes on without it
+            await asyncio.wait({guard})
+        stopped = decided.result() if decided.done() else None
+        return Ended(result=result, stopped=stopped, log_tail=started.stderr_tail)
+
+    async def _guard(
+        self, started: AgentRun, run: Run, decided: asyncio.Future[Stop | LimitKind]
+    ) -> None:
+        """Wait for a reason to end the agent, say it, and end the agent."""
+        watching = asyncio.create_task(watch(started.process, run.limits, self._clock))
+        first: set[asyncio.Future[Any]] = {watching, run.hold.stopped}
+        try:
+            await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            watching.cancel()
+        reason = run.hold.stopped.result() if run.hold.stopped.done() else watching.result()
+        decided.set_result(reason)
+        log.info("agent.ending", reason=reason.value)
+        if reason in {Stop.FENCED, Stop.OUTAGE}:
+            await started.process.kill()
+        else:
+            await started.process.end(reason.value)
+
+    def _say_started(self, agent: Agent, request: AgentRequest, run: Run) -> None:
+        probe = self._probes.get(agent.name)
+        told = {
+            "cli": agent.name,
+            "version": probe.version if probe else None,
+            "iteration": run.claim.task.iteration,
+            "resumed": request.session_id is not None,
+        }
+        run.recorder.add(new_event("system", "cli_started", told))
+
+    def _options(self, claim: Claim, secrets: tuple[str, ...]) -> RunOptions:
+        task = claim.task
+        output = self._layout.outputs / task.tenant / task.id / claim.claim
+        return RunOptions(
+            run_marker=str(own_marker(home=self._settings.home, claim=claim.claim)),
+            redact=Redactor(secrets).redact,
+            event_limits=self._settings.event_limits,
+            output_path=output,
+            outage_grace_seconds=self._settings.outage_grace_seconds,
+        )
+
+    def _of(self, name: str) -> AgentSettings:
+        return self._configured.get(name, AgentSettings())

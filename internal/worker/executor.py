@@ -1,0 +1,253 @@
+"""
+One task from claimed to finished, as named steps: prepare, run, record, report.
+
+The only place where agents, git and workspaces meet. Whatever ends a run early (cancel, limit,
+shutdown, a lost lease) arrives through its `Hold` or the watchdog. Every end but a lost lease is
+reported; a lost one counts for nothing, on disk neither.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import replace
+from random import Random
+from typing import Any, TypeVar
+
+import structlog
+
+from internal.agent.base import Agent
+from internal.agent.model import AgentRequest, AgentResult, Ending
+from internal.clock import Clock
+from internal.crypto.box import Box
+from internal.errors import CodeforgeError, Fenced
+from internal.task import diffstore
+from internal.task.event import new_event
+from internal.task.model import Claim, Failure, Outcome, Work
+from internal.task.queue import CancelAccepted, TaskQueue
+from internal.task.state import State
+from internal.worker import failure as failures
+from internal.worker.agents import AgentHost, Ended
+from internal.worker.lease import Hold, Stop
+from internal.worker.prepare import Prepared, Preparer
+from internal.worker.prompt import prompt_of, rebuilt_prompt
+from internal.worker.recorder import Recorder
+from internal.worker.report import HandBack, report, until_answered
+from internal.worker.run import Run
+from internal.worker.secrets import Secrets, open_secrets
+from internal.worker.watchdog import LimitKind, Limits
+from internal.workspace.manager import Workspaces
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+End = Outcome | HandBack
+
+_UNRECORDED = frozenset({Stop.FENCED, Stop.OUTAGE, Stop.SHUTDOWN})
+"""Reasons after which the run starts anew elsewhere, so its work does not count."""
+
+
+class _Stopped(Exception):  # noqa: N818 -- no error: the run is to end, for this reason
+    def __init__(self, reason: Stop | LimitKind) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Executor:
+    """Runs claims, each by itself; holds no state of any."""
+
+    def __init__(
+        self,
+        queue: TaskQueue,
+        preparer: Preparer,
+        workspaces: Workspaces,
+        agents: AgentHost,
+        *,
+        box: Box,
+        clock: Clock,
+        random: Random,
+    ) -> None:
+        self._queue = queue
+        self._preparer = preparer
+        self._workspaces = workspaces
+        self._agents = agents
+        self._box = box
+        self._clock = clock
+        self._random = random
+
+    async def run(self, claim: Claim, hold: Hold) -> None:
+        """Run one claim to its reported end; only cancellation gets out."""
+        recorded = False
+        try:
+            async with Recorder(self._queue, claim) as recorder:
+                run = Run(claim=claim, hold=hold, recorder=recorder, limits=self._limits(claim))
+                end = await self._attempt(run)
+                await recorder.flush()
+                recorded = await report(self._queue, claim, end)
+        except Fenced:
+            log.warning("run.fenced")
+        except Exception:  # the slot must live; the lease runs out and the task runs elsewhere
+            log.exception("run.unreported")
+        if not recorded:
+            await self._clean(claim)
+
+    async def _attempt(self, run: Run) -> End:
+        """All steps up to the end that is to be reported. Raises Fenced."""
+        try:
+            agent = self._agents.find(run.claim.task.config.cli)
+            secrets = open_secrets(self._box, run.claim)
+            step = self._preparer.prepare(
+                run.claim, agent, run.recorder, token=secrets.access_token
+            )
+            prepared = await self._until_stopped(run, step)
+            await self._start_running(run, prepared)
+            ended = await self._run_agent(run, agent, prepared, secrets)
+            return await self._conclude(run, prepared, ended)
+        except _Stopped as stopped:
+            return self._end_early(run, stopped.reason, Outcome())
+        except CancelAccepted:
+            return self._end_early(run, Stop.CANCEL, Outcome())
+        except Fenced:
+            raise
+        except Exception as error:
+            if not isinstance(error, CodeforgeError):
+                log.exception("run.failed")
+            return self._fail(run, failures.of_error(error), Outcome())
+
+    async def _start_running(self, run: Run, prepared: Prepared) -> None:
+        fields = {"base_commit": prepared.base, "isolation": self._agents.isolation}
+        if run.claim.access_token is not None:
+            fields["key_source"] = "inline"
+        await run.recorder.flush()
+        await until_answered(
+            lambda operation: self._queue.advance(run.claim, State.RUNNING, fields, operation)
+        )
+
+    async def _run_agent(
+        self, run: Run, agent: Agent, prepared: Prepared, secrets: Secrets
+    ) -> Ended:
+        """One run of the agent, and a second with a rebuilt prompt when its session is gone."""
+        request = _request(run.claim, prepared, secrets)
+        ended = await self._agents.run(agent, request, run, secrets.values())
+        if ended.result.ending is Ending.SESSION_LOST and ended.stopped is None:
+            run.recorder.add(new_event("system", "warning", {"reason": "session_lost"}))
+            task = replace(run.claim.task, iterations=prepared.iterations)
+            request = replace(request, session_id=None, prompt=rebuilt_prompt(task))
+            ended = await self._agents.run(agent, request, run, secrets.values())
+        return ended
+
+    async def _conclude(self, run: Run, prepared: Prepared, ended: Ended) -> End:
+        """Record what the agent left, and judge how the run ended."""
+        if ended.stopped is not None and ended.stopped in _UNRECORDED:
+            return self._end_early(run, ended.stopped, Outcome())
+        outcome = Outcome(result=ended.result.text or None, usage=ended.result.usage)
+        failure = failures.of_agent(ended.result, ended.log_tail)
+        if ended.stopped is None and failure is not None:
+            repeat = self._repeat(run, failure, ended.result.retry_after_seconds)
+            if repeat is not None:
+                return repeat
+        try:
+            outcome = await self._record(run.claim, prepared, outcome, ended.result)
+        except CodeforgeError as error:
+            log.warning("run.not_recorded", error=error.message)
+            failure = failure or failures.of_error(error)
+        if ended.stopped is not None:
+            return self._end_early(run, ended.stopped, outcome)
+        return outcome if failure is None else self._fail(run, failure, outcome)
+
+    async def _record(
+        self, claim: Claim, prepared: Prepared, outcome: Outcome, result: AgentResult
+    ) -> Outcome:
+        """Snapshot, diff and session under the claim; they count once the report is in Redis."""
+        task, tree = claim.task, prepared.workspace.tree
+        snapshot = await prepared.repo.snapshot(tree, base=prepared.base, claim=claim.claim)
+        diff = await prepared.repo.diff(prepared.base, snapshot.commit)
+        packed, truncated = await asyncio.to_thread(diffstore.pack, diff)
+        await self._workspaces.keep(task.tenant, task.id, claim.claim)
+        work = Work(
+            commit=snapshot.commit,
+            claim=claim.claim,
+            home=claim.home,
+            truncated=truncated,
+            session_id=result.session_id,
+        )
+        return replace(outcome, changes=diff.changes, work=work, stored_diff=packed)
+
+    def _end_early(self, run: Run, reason: Stop | LimitKind, outcome: Outcome) -> End:
+        match reason:
+            case Stop.FENCED:
+                raise Fenced("The lease is lost.")
+            case Stop.OUTAGE | Stop.SHUTDOWN:
+                return HandBack(reason=reason.value)
+            case Stop.CANCEL:
+                run.recorder.add(new_event("system", "task_cancelled", {}))
+                return replace(outcome, failure=failures.CANCELED)
+            case LimitKind.TOTAL | LimitKind.SILENCE:
+                seconds = run.limits.seconds(reason)
+                told = {"timeout_seconds": seconds, "kind": reason.value}
+                run.recorder.add(new_event("system", "task_timeout", told))
+                return replace(outcome, failure=failures.of_limit(reason, seconds))
+
+    def _fail(self, run: Run, failure: Failure, outcome: Outcome) -> End:
+        return self._repeat(run, failure, None) or replace(outcome, failure=failure)
+
+    def _repeat(self, run: Run, failure: Failure, asked_seconds: float | None) -> HandBack | None:
+        delay = failures.repeat_delay(
+            failure,
+            repeats=run.claim.task.retries,
+            asked_seconds=asked_seconds,
+            random=self._random,
+        )
+        if delay is None:
+            return None
+        told = {"reason": failure.reason.value, "message": failure.message}
+        run.recorder.add(new_event("system", "warning", told))
+        return HandBack(reason=failure.reason.value, delay_seconds=delay, repeat=True)
+
+    async def _until_stopped(self, run: Run, step: Coroutine[Any, Any, T]) -> T:
+        """The result of *step*, which is cancelled when the run must end first."""
+        task = asyncio.ensure_future(step)
+        left = max(0.0, run.limits.deadline - self._clock.monotonic())
+        try:
+            first: set[asyncio.Future[Any]] = {task, run.hold.stopped}
+            await asyncio.wait(first, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+        if not task.cancelled():
+            return task.result()
+        raise _Stopped(run.hold.stopped.result() if run.hold.stopped.done() else LimitKind.TOTAL)
+
+    def _limits(self, claim: Claim) -> Limits:
+        config = claim.task.config
+        return Limits(
+            timeout_seconds=config.timeout_seconds,
+            silence_seconds=config.silence_seconds,
+            deadline=self._clock.monotonic() + config.timeout_seconds,
+        )
+
+    async def _clean(self, claim: Claim) -> None:
+        """Remove what this claim wrote; the sweep does it where this fails."""
+        try:
+            await self._workspaces.drop(claim.task.tenant, claim.task.id, claim.claim)
+        except (CodeforgeError, OSError) as error:
+            log.warning("run.left_for_the_sweep", error=str(error))
+
+
+def _request(claim: Claim, prepared: Prepared, secrets: Secrets) -> AgentRequest:
+    task, config = claim.task, claim.task.config
+    prompt = prompt_of(task)
+    if prepared.is_rebuilt:
+        known = replace(task, iterations=prepared.iterations)
+        prompt = rebuilt_prompt(known, work_lost=prepared.work_lost)
+    return AgentRequest(
+        prompt=prompt,
+        workspace=prepared.workspace.tree,
+        home=prepared.workspace.home,
+        session_id=prepared.session_id,
+        model=config.ai_model,
+        api_key=secrets.ai_api_key,
+        max_turns=config.max_turns,
+        max_budget_usd=config.max_budget_usd,
+    )

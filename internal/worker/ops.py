@@ -1,0 +1,56 @@
+"""Loop: answers the ops of this home, one at a time; each is safe to repeat."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from redis.exceptions import RedisError
+
+from internal.errors import CodeforgeError, NotFound
+from internal.git.workstore import WorkStore
+from internal.task import diffstore
+from internal.task.ops import Op, OpKind, Ops
+
+log = structlog.get_logger(__name__)
+
+_REDIS_PAUSE_SECONDS = 1.0
+
+
+class OpsLoop:
+    """Takes ops of *home* until told to stop."""
+
+    def __init__(self, ops: Ops, works: WorkStore, *, home: str) -> None:
+        self._ops = ops
+        self._works = works
+        self._home = home
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """The loop; it ends within the few seconds of a blocking read."""
+        while not stop.is_set():
+            try:
+                op = await self._ops.take(self._home)
+                if op is not None:
+                    await self._ops.answer(op, await self._answer(op))
+            except (RedisError, OSError) as error:
+                log.warning("ops.redis_away", error=str(error))
+                await asyncio.sleep(_REDIS_PAUSE_SECONDS)
+
+    async def _answer(self, op: Op) -> Mapping[str, Any]:
+        try:
+            match op.kind:
+                case OpKind.READ_DIFF:
+                    return await self._read_diff(op.args)
+        except CodeforgeError as error:
+            return {"error": error.message}
+
+    async def _read_diff(self, args: Mapping[str, Any]) -> Mapping[str, Any]:
+        repo = await self._works.find(args["tenant"], args["task"])
+        if repo is None:
+            raise NotFound("The home no longer has this work.")
+        diff = await repo.diff(args["base"], args["commit"])
+        packed, truncated = await asyncio.to_thread(diffstore.pack, diff, limit_bytes=None)
+        return {"diff": base64.b64encode(packed).decode(), "complete": not truncated}

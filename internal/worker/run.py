@@ -1,0 +1,20 @@
+"""What the steps of one claim share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from internal.task.model import Claim
+from internal.worker.lease import Hold
+from internal.worker.recorder import Recorder
+from internal.worker.watchdog import Limits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One claim under way: its permit, its lease, its way to the event log, its time."""
+
+    claim: Claim
+    hold: Hold
+    recorder: Recorder
+    limits: Limits
