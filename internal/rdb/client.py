@@ -23,6 +23,7 @@ from redis.exceptions import (
     AuthenticationError,
     BusyLoadingError,
     ClusterDownError,
+    OutOfMemoryError,
     ReadOnlyError,
     ResponseError,
 )
@@ -47,9 +48,10 @@ _POOL_WAIT_SECONDS = 3
 _RETRIES = 2
 # Maintenance notifications are a handshake of one vendor's cloud, refused elsewhere.
 _NO_MAINTENANCE = MaintNotificationsConfig(enabled=False)
-# By first word, because a script's refusal has it too but not always a class of its own.
+_OUT_OF_MEMORY = "Redis is out of memory: raise its maxmemory."
+# What redis-py has no class for, by the first word of the answer.
 _REFUSALS = {
-    "OOM": "Redis is out of memory: raise its maxmemory.",
+    "OOM": _OUT_OF_MEMORY,
     "MISCONF": "Redis cannot write to its disk: free space, and it goes on by itself.",
     "NOREPLICAS": "Redis has too few replicas to take writes.",
     "BUSY": "Redis is busy with a script.",
@@ -164,6 +166,8 @@ def _meaning(error: redis.RedisError) -> str | None:
             return "Redis is loading its data."
         case ReadOnlyError() | ClusterDownError():  # MasterDownError is a ClusterDownError
             return "Redis is failing over: this node takes no writes."
+        case OutOfMemoryError():
+            return _OUT_OF_MEMORY
         case redis.ConnectionError() | redis.TimeoutError():
             return "Redis cannot be reached, or all connections to it are in use."
         case _:

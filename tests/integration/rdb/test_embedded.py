@@ -13,7 +13,6 @@ import signal
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from redis.asyncio import Redis
 from internal.errors import Conflict, Unavailable
 from internal.rdb.client import connect, unavailable
 from internal.rdb.embedded import EmbeddedRedis
+from tests.support.waiting import until
 
 _PARENT = """
 import asyncio, sys
@@ -34,13 +34,6 @@ async def main():
         await server.wait_ended()
 asyncio.run(main())
 """
-
-
-async def _wait_until(fact: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not fact():
-        assert time.monotonic() < deadline, "the fact did not come true"
-        await asyncio.sleep(0.01)
 
 
 async def test_server_writes_each_command_to_disk_and_never_evicts(tmp_path: Path) -> None:
@@ -116,7 +109,7 @@ async def _push_until_cut(client: Redis, acknowledged: list[str]) -> None:
 
 
 async def _kill_when(server: EmbeddedRedis, fact: Callable[[], bool]) -> None:
-    await _wait_until(fact)
+    await until("there are enough writes", fact)
     assert server.pid is not None
     os.kill(server.pid, signal.SIGKILL)
 
@@ -213,7 +206,7 @@ async def test_server_dies_with_its_killed_parent(tmp_path: Path) -> None:
     await parent.wait()
 
     async with EmbeddedRedis(tmp_path):
-        await _wait_until(lambda: not Path(f"/proc/{pid}").exists())
+        await until("the old server is gone", lambda: not Path(f"/proc/{pid}").exists())
 
 
 async def test_frozen_server_is_stopped_within_its_limit(
