@@ -7,6 +7,9 @@ people; `details` are for programs. No message ever holds a secret.
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 
@@ -116,3 +119,20 @@ class DiskFull(CodeforgeError):
     """The disk, or our quota of it, is full; the same run may succeed once there is room."""
 
     code = "disk_full"
+
+
+@contextmanager
+def disk_errors() -> Generator[None]:
+    """
+    Tell a full disk from the other faults of the system.
+
+    Raises:
+        DiskFull: the block met an error that says there is no room; all others pass unchanged.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            message = "no space left on the disk of the workspaces or the data directory"
+            raise DiskFull(message) from error
+        raise

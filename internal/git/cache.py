@@ -19,7 +19,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from internal.errors import Invalid
+from internal.errors import Invalid, Unavailable, disk_errors
 from internal.git.checkout import Checkout
 from internal.git.cli import Access, Git, Limits, Place
 from internal.git.credentials import SshFiles, access_to, install_askpass
@@ -29,9 +29,7 @@ from internal.git.remote import Remote, Scheme, check_target
 from internal.git.skeleton import make_bare
 
 Vet = Callable[[str, int], Awaitable[str]]
-"""
-Host and port to the one IP address that may be spoken to; raises PolicyDenied, or CloneFailed.
-"""
+"""Host and port to the one IP address to speak to; raises PolicyDenied, or Unavailable."""
 
 _ASK_LIMITS = Limits(timeout_seconds=60, max_output_bytes=1 << 20)
 _EVERYTHING = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
@@ -135,21 +133,27 @@ class MirrorCache:
 
     async def hold(self, mirror: Mirror, name: str) -> None:
         """Keep the mirror's commit for *name* (a task), whatever happens to its branch."""
-        async with self._locked(mirror.path):
-            place = Place(git_dir=mirror.path)
-            await self._git.run("update-ref", f"refs/keep/{name}", mirror.commit, place=place)
+        await self._set_held(mirror.path, name, mirror.commit)
 
     async def release(self, path: Path, name: str) -> None:
         """Give up what is held as *name* in the mirror at *path*; nothing when there is none."""
         if await asyncio.to_thread(path.is_dir):
-            async with self._locked(path):
-                place = Place(git_dir=path)
-                await self._git.run("update-ref", "-d", f"refs/keep/{name}", place=place)
+            await self._set_held(path, name, None)
+
+    async def _set_held(self, path: Path, name: str, commit: str | None) -> None:
+        reference = f"refs/keep/{name}"
+        change = (reference, commit) if commit else ("-d", reference)
+        async with self._locked(path):
+            await asyncio.to_thread((path / f"{reference}.lock").unlink, missing_ok=True)
+            await self._git.run("update-ref", *change, place=Place(git_dir=path))
 
     async def _access(self, remote: Remote, token: str | None) -> Access:
         address = None
         if remote.scheme is not Scheme.FILE:
-            address = await self._vet(remote.host, remote.port)
+            try:
+                address = await self._vet(remote.host, remote.port)
+            except Unavailable as error:
+                raise CloneFailed(error.message, retryable=True) from error
         return access_to(remote, token=token, askpass=self._askpass, ssh=self._ssh, address=address)
 
     async def _ask(self, access: Access, target: str | None) -> _Found:
@@ -163,8 +167,11 @@ class MirrorCache:
         return _choose(said.stdout.decode(errors="replace"), target)
 
     async def _find_commit(self, remote: Remote, found: _Found, target: str | None) -> str | None:
-        wanted = found.commit or target
-        return None if wanted is None else await self._commit_of(self._path(remote), wanted)
+        if found.commit is not None:
+            return await self._commit_of(self._path(remote), found.commit)
+        commit = await self._commit_of(self._path(remote), target) if target else None
+        # An old branch of the mirror may be called like the beginning of an id.
+        return commit if target and commit and commit.startswith(target) else None
 
     async def _commit_of(self, path: Path, revision: str) -> str | None:
         if not await asyncio.to_thread((path / "HEAD").is_file):
@@ -226,10 +233,15 @@ class MirrorCache:
 
     @asynccontextmanager
     async def _locked(self, path: Path) -> AsyncGenerator[None]:
+        held = False
         try:
-            async with file_lock(path.with_suffix(".lock"), timeout_seconds=self._lock_seconds):
-                yield
+            with disk_errors():
+                async with file_lock(path.with_suffix(".lock"), timeout_seconds=self._lock_seconds):
+                    held = True
+                    yield
         except TimeoutError:
+            if held:
+                raise
             message = "another task is still fetching this repository"
             raise CloneFailed(message, retryable=True) from None
 

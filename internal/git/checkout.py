@@ -1,23 +1,21 @@
 """
 A tree of files made, moved and read through a git directory and an index of ours.
 
-The `.git` inside the tree belongs to the agent and is never read. `git add` looks into repositories
-that lie embedded in the tree, so their `.git` is set aside while it works: nothing of it runs, and
-their files are recorded like all others.
+The `.git` inside the tree belongs to the agent and is never read.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import shutil
-import stat
-from collections.abc import Iterator
+import secrets
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from internal.errors import disk_errors
 from internal.git.cli import Git, Limits, Place
+from internal.git.embedded import is_plain_directory, make_readable, put_back, set_aside
 from internal.git.failure import GitFailed
 from internal.git.skeleton import borrow_objects, make_checkout_dir, point
 
@@ -88,14 +86,17 @@ class Checkout:
             DiskFull: no room for the objects.
         """
         place = Place(git_dir=self._git_dir, work_tree=tree, index=index)
-        if not stat.S_ISDIR(os.lstat(tree).st_mode):
-            raise GitFailed("the tree is no directory any more")
-        shelf = tree.with_name(f"{tree.name}.embedded")
-        embedded = await asyncio.to_thread(_set_aside, tree, shelf)
+        if not await asyncio.to_thread(is_plain_directory, tree):
+            raise GitFailed("the tree of the workspace is gone")
+        # A git that was killed leaves it; nobody else uses this index.
+        await asyncio.to_thread(index.with_name(f"{index.name}.lock").unlink, missing_ok=True)
+        shelf = tree.with_name(f"embedded-{secrets.token_hex(8)}")
+        with _readable_tree():
+            embedded = await asyncio.to_thread(set_aside, tree, shelf)
         try:
             complete = await self._add_all(place)
         finally:
-            await asyncio.to_thread(_put_back, tree, shelf, embedded)
+            await asyncio.to_thread(put_back, tree, shelf, embedded)
         written = await self._git.run("write-tree", place=place)
         return Recorded(
             tree=written.stdout.decode().strip(), embedded=tuple(embedded), complete=complete
@@ -107,7 +108,7 @@ class Checkout:
         if (await self._git.run(*command, place=place, accept=(0, 1))).exit_code == 0:
             return True
         assert place.work_tree is not None  # noqa: S101 - for the type checker
-        await asyncio.to_thread(_make_readable, place.work_tree)
+        await asyncio.to_thread(make_readable, place.work_tree)
         return (await self._git.run(*command, place=place, accept=(0, 1))).exit_code == 0
 
     async def _copy_objects(self, git_dir: Path, commit: str) -> None:
@@ -127,60 +128,10 @@ class Checkout:
         )
 
 
-def _set_aside(tree: Path, shelf: Path) -> list[str]:
-    """Move each embedded `.git` onto *shelf*; their parents, relative to *tree*, in shelf order."""
-    shutil.rmtree(shelf, ignore_errors=True)
-    embedded: list[str] = []
-    for folder, entry in _walk(tree):
-        name = os.fsdecode(entry.name)
-        if name == ".git" and folder != tree:
-            shelf.mkdir(exist_ok=True)
-            os.rename(entry.path, shelf / str(len(embedded)))
-            embedded.append(os.path.relpath(folder, tree))
-        elif name.startswith(".git") and _is_special(entry):
-            os.unlink(entry.path)  # git would open it and wait for ever
-    return embedded
-
-
-def _put_back(tree: Path, shelf: Path, embedded: list[str]) -> None:
-    for number, folder in enumerate(embedded):
-        with contextlib.suppress(OSError):  # a half-deleted embedded repository is nobody's loss
-            os.rename(shelf / str(number), tree / folder / ".git")
-    shutil.rmtree(shelf, ignore_errors=True)
-
-
-def _make_readable(tree: Path) -> None:
-    for _, entry in _walk(tree):
-        if entry.is_file(follow_symlinks=False):
-            with contextlib.suppress(OSError):
-                mode = entry.stat(follow_symlinks=False).st_mode
-                if not mode & stat.S_IRUSR:
-                    os.chmod(entry.path, mode | stat.S_IRUSR)
-
-
-def _walk(tree: Path) -> Iterator[tuple[Path, os.DirEntry[str]]]:
-    """
-    Every entry below *tree* with its folder; links are never followed, the agent's own `.git` left
-    out.
-    """
-    folders = [tree]
-    while folders:
-        folder = folders.pop()
-        if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
-            os.chmod(
-                folder, 0o700
-            )  # an agent may lock its own directories; they are ours to record
-        for entry in list(os.scandir(folder)):
-            if folder == tree and entry.name == ".git":
-                continue
-            yield folder, entry
-            if entry.name != ".git" and entry.is_dir(follow_symlinks=False):
-                folders.append(Path(entry.path))
-
-
-def _is_special(entry: os.DirEntry[str]) -> bool:
-    return not (
-        entry.is_file(follow_symlinks=False)
-        or entry.is_dir(follow_symlinks=False)
-        or entry.is_symlink()
-    )
+@contextmanager
+def _readable_tree() -> Generator[None]:
+    try:
+        with disk_errors():
+            yield
+    except OSError as error:
+        raise GitFailed(f"the tree of the workspace cannot be read: {error.strerror}") from error

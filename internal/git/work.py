@@ -130,8 +130,10 @@ class TrustedRepo:
 
     async def drop(self, claim: str) -> None:
         """Forget the snapshot and the index of *claim*; nothing when there are none."""
-        await self._git.run("update-ref", "-d", _reference(claim), place=self._place)
-        await asyncio.to_thread(self.index(claim).unlink, missing_ok=True)
+        # Without git: references of ours are never packed, and a killed git's lock must not stay.
+        for path in (self.path / _reference(claim), self.index(claim)):
+            for left in (path, path.with_name(f"{path.name}.lock")):
+                await asyncio.to_thread(left.unlink, missing_ok=True)
 
     async def _commit(self, tree: str, base: str, claim: str) -> str:
         head = f"tree {tree}\nparent {base}\nauthor {_WHO}\ncommitter {_WHO}\n"

@@ -14,6 +14,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from internal.errors import disk_errors
 from internal.git.cache import Mirror, MirrorCache
 from internal.git.cli import Git
 from internal.git.skeleton import borrow_objects, make_bare
@@ -38,7 +39,8 @@ class WorkStore:
         """
         path = self._path(tenant, task)
         await self._mirrors.hold(mirror, safe_name(task))
-        await asyncio.to_thread(_make, path, mirror.path)
+        with disk_errors():
+            await asyncio.to_thread(_make, path, mirror.path)
         return TrustedRepo(self._git, path)
 
     async def find(self, tenant: str, task: str) -> TrustedRepo | None:

@@ -17,28 +17,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from internal.errors import DiskFull
-
-_FULL = {errno.ENOSPC, errno.EDQUOT}
 _OWNER = stat.S_IRWXU
 GRAVE_PREFIX = ".removing-"
-
-
-@contextmanager
-def disk_errors() -> Generator[None]:
-    """
-    Tell a full disk from other faults.
-
-    Raises:
-        DiskFull: the block failed because there was no room.
-    """
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _FULL:
-            message = "no space left on the disk of the workspaces or the data directory"
-            raise DiskFull(message) from error
-        raise
 
 
 def remove(path: Path) -> None:

@@ -12,7 +12,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from internal.workspace.files import GRAVE_PREFIX, copy, disk_errors, empty_grave, remove
+from internal.errors import disk_errors
+from internal.workspace.files import GRAVE_PREFIX, copy, empty_grave, remove
 from internal.workspace.layout import checked_name
 
 # Made again when needed, and often larger than everything else in a home.

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from internal.workspace.files import GRAVE_PREFIX, disk_errors, empty_grave, remove
+from internal.errors import disk_errors
+from internal.workspace.files import GRAVE_PREFIX, empty_grave, remove
 from internal.workspace.folders import Sessions
 from internal.workspace.layout import MARKER_NAME, Layout
 from internal.workspace.spare import Spares
@@ -91,7 +92,6 @@ class Workspaces:
 
         Raises:
             DiskFull: no room; what was begun is removed by `discard` or the sweep.
-            Conflict: `workspace_base` has a directory of this task that another home made.
             GitFailed: a commit is not here.
         """
         layout = self._layout
@@ -150,7 +150,7 @@ class Workspaces:
         layout = self._layout
         layout.task(run.task).mkdir(parents=True, exist_ok=True, mode=0o700)
         marker = {"home": self._home, "tenant": run.tenant, "task": run.task}
-        making = layout.task(run.task) / f"{GRAVE_PREFIX}{run.claim}"
+        making = layout.task(run.task) / f"{MARKER_NAME}-{run.claim}"
         making.write_text(json.dumps(marker))
         making.replace(layout.marker(run.task))
         claim = layout.claim(run.task, run.claim)

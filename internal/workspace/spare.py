@@ -22,8 +22,8 @@ from pathlib import Path
 
 import structlog
 
-from internal.errors import CodeforgeError
-from internal.workspace.files import disk_bytes, disk_errors, remove
+from internal.errors import CodeforgeError, disk_errors
+from internal.workspace.files import disk_bytes, remove
 from internal.workspace.trees import Source
 
 _READY = "ready-"

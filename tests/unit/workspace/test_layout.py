@@ -36,7 +36,7 @@ def test_a_data_dir_has_one_id_for_ever(tmp_path: Path) -> None:
     other = Layout(data_dir=tmp_path / "b", workspace_base=tmp_path)
 
     with ThreadPoolExecutor(8) as pool:
-        ids = set(pool.map(lambda _: home_id(layout), range(16)))
+        ids = set(pool.map(home_id, [layout] * 16))
 
     assert ids == {home_id(layout)}
     assert home_id(other) not in ids
