@@ -13,10 +13,12 @@ import socket
 import traceback
 from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 import redis
 from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
 
 from internal.errors import Unavailable
 from internal.rdb.client import connect, connect_sync, unavailable
@@ -49,20 +51,20 @@ async def test_hanging_server_is_unavailable_and_not_waited_for(
     """
     A stopped server accepts connections and answers nothing: a command gives up within its limits.
     """
-    monkeypatch.setattr("internal.rdb.client._COMMAND_SECONDS", 0.1)
-    async with EmbeddedRedis(tmp_path) as server, connect(server.url, role="command") as client:
-        await client.ping()
+    async with EmbeddedRedis(tmp_path) as server, connect(server.url, role="command") as patient:
+        monkeypatch.setattr("internal.rdb.client._COMMAND_SECONDS", 0.1)
         assert server.pid is not None
         os.kill(server.pid, signal.SIGSTOP)
         try:
-            with pytest.raises(Unavailable, match="cannot be reached"), unavailable():
-                await client.get("key")
+            async with connect(server.url, role="command") as client:
+                with pytest.raises(Unavailable, match="cannot be reached"), unavailable():
+                    await client.get("key")
             with pytest.raises(redis.TimeoutError):
                 connect_sync(server.url, timeout_seconds=0.1).ping()
         finally:
             os.kill(server.pid, signal.SIGCONT)
 
-        assert await client.ping()
+        assert await patient.ping()
 
 
 async def test_blocking_read_waits_for_its_own_timeout(redis_server: RedisServer) -> None:
@@ -95,6 +97,32 @@ async def test_cancelled_blocking_read_leaves_no_reply_behind(
 
 async def _blocked_clients(client: Redis) -> int:
     return int((await client.info("clients"))["blocked_clients"])
+
+
+async def test_subscription_waits_as_long_as_asked_and_shows_a_cut(
+    redis_client: Redis, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A quiet channel is no error, past the socket's timeout too; a cut is one, and a confirmation of
+    the new subscription follows it, so that the reader knows of the gap.
+    """
+    monkeypatch.setattr("internal.rdb.client._COMMAND_SECONDS", 1)
+    async with connect(redis_server.url, role="pubsub") as client, client.pubsub() as reader:
+        await reader.subscribe("channel")
+        confirmed = await _message_type(reader, seconds=30)
+        quiet = await _message_type(reader, seconds=1.2)
+
+        await redis_client.client_kill_filter(_type="pubsub")
+        with pytest.raises(Unavailable), unavailable():
+            await _message_type(reader, seconds=30)
+        again = await _message_type(reader, seconds=30)
+
+    assert (confirmed, quiet, again) == ("subscribe", None, "subscribe")
+
+
+async def _message_type(reader: PubSub, *, seconds: float) -> str | None:
+    message = cast("dict[str, str] | None", await reader.get_message(timeout=seconds))
+    return message["type"] if message is not None else None
 
 
 async def test_commands_wait_for_a_free_connection(redis_server: RedisServer) -> None:

@@ -143,10 +143,13 @@ async def test_torn_tail_of_the_log_is_cut_off(tmp_path: Path) -> None:
     assert value == "value"
 
 
-async def test_second_server_on_one_directory_is_refused(tmp_path: Path) -> None:
+async def test_second_server_on_one_directory_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """
     Two servers on one log would destroy it: the second start says which process is in the way.
     """
+    monkeypatch.setattr("internal.rdb.datadir._LOCK_SECONDS", 0.1)
     async with EmbeddedRedis(tmp_path) as server:
         with pytest.raises(Conflict, match=f"process id {server.pid}"):
             await EmbeddedRedis(tmp_path).start()
