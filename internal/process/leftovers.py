@@ -23,7 +23,7 @@ from internal.process.proctable import (
 
 RUN_VARIABLE = "CODEFORGE_RUN"
 
-_END_SECONDS = 5.0
+_END_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +62,7 @@ def find_start_time(pid: int) -> int | None:
 
 def end_leftovers(home: str) -> int:
     """
-    End all processes of *home* whose worker is gone; how many. Blocks, up to 5 s.
+    End all processes of *home* whose worker is gone; how many. Blocks, up to 10 s.
 
     Call it when a worker starts: what live workers of the same home own is spared.
     """
@@ -70,7 +70,7 @@ def end_leftovers(home: str) -> int:
 
 
 def end_marked(marker: str) -> int:
-    """End all processes that carry exactly *marker*; how many. Blocks, up to 5 s."""
+    """End all processes that carry exactly *marker*; how many. Blocks, up to 10 s."""
     return _end(lambda found: found == marker)
 
 

@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 FREEZE_MARGIN_SECONDS = 3.0
 """A tree freezes this long before its lease ends, so nothing of it runs beside the next claim."""
 
-_FROZEN_LOOK_SECONDS = 1.0  # something may have sent SIGCONT from inside or outside
-_KILL_LOOK_SECONDS = 0.05
+_LOOK_SECONDS = 1.0  # at a frozen tree: somebody may have sent SIGCONT; at a dying one: stragglers
+_FIRST_PATIENCE_SECONDS = 0.05
 
 
 class Shim:
@@ -56,7 +56,8 @@ class Shim:
         self._exited = False
         self._cause = "exited"
         self._doomed = False
-        self._look_seconds = _KILL_LOOK_SECONDS
+        self._kill_at = 0.0
+        self._patience_seconds = _FIRST_PATIENCE_SECONDS
         self._lease_end: float | None = None
         self._held = False
         self._frozen: dict[tuple[int, int], Process] | None = None
@@ -154,10 +155,16 @@ class Shim:
         """Do what is due at *now*; the time to act again, None for never."""
         due = (self._act_on_end(now), self._act_on_exit(now), self._act_on_lease(now))
         if self._doomed:
-            kill_all(_tree)
-            self._look_seconds = min(self._look_seconds * 2, 1.0)
-            return time.monotonic() + self._look_seconds
+            return self._kill(now)
         return min((at for at in due if at is not None), default=None)
+
+    def _kill(self, now: float) -> float:
+        """A round of killing; the next only after a while, for what the table did not show yet."""
+        if now >= self._kill_at:
+            kill_all(_tree)
+            self._kill_at = time.monotonic() + self._patience_seconds
+            self._patience_seconds = min(self._patience_seconds * 2, _LOOK_SECONDS)
+        return self._kill_at
 
     def _act_on_end(self, now: float) -> float | None:
         while self._steps and self._steps[0][0] <= now:
@@ -188,7 +195,7 @@ class Shim:
             return None
         if self._held or now >= freeze_at:
             self._freeze()
-            return min(now + _FROZEN_LOOK_SECONDS, kill_at)
+            return min(now + _LOOK_SECONDS, kill_at)
         self._thaw()
         return freeze_at if self._lease_end is not None else None
 
