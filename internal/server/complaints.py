@@ -1,0 +1,88 @@
+"""
+What is wrong with a request, in the words of its sender: each bad member by its JSON path.
+
+pydantic finds everything in one pass; here its findings become our errors, without the values
+(one of them could be a secret).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from internal.errors import BadRequest, Invalid, NotAvailable
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+_NOT_AVAILABLE = "not_available"
+
+_WORDS: Mapping[str, str] = {
+    "missing": "is required",
+    "extra_forbidden": "is not a known field",
+    "string_type": "must be a string",
+    "int_type": "must be an integer",
+    "int_from_float": "must be an integer",
+    "float_type": "must be a number",
+    "finite_number": "must be a finite number",
+    "dict_type": "must be an object",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+    "string_too_short": "must have at least {min_length} characters",
+    "string_too_long": "must have at most {max_length} characters",
+    "too_long": "must have at most {max_length} members",
+    "literal_error": "must be {expected}",
+    "greater_than": "must be greater than {gt:g}",
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than_equal": "must be at most {le:g}",
+}
+
+
+def complain(text: str) -> PydanticCustomError:
+    """A complaint of a validator of ours; *text* follows the member's name: "must be ..."."""
+    return PydanticCustomError("invalid", "{text}", {"text": text})
+
+
+def complain_not_available(text: str) -> PydanticCustomError:
+    """A complaint about what only a later version can do."""
+    return PydanticCustomError(_NOT_AVAILABLE, "{text}", {"text": text})
+
+
+def parse(model: type[ModelT], body: bytes, context: object = None) -> ModelT:
+    """
+    The model that a JSON body describes; validators get *context*.
+
+    Raises:
+        BadRequest: it is no JSON object at all.
+        NotAvailable: it uses what only a later version has (its other faults are named too).
+        Invalid: some members are wrong; all of them are named.
+    """
+    try:
+        return model.model_validate_json(body, strict=True, context=context)
+    except ValidationError as error:
+        raise _judge(error.errors(include_url=False, include_input=False)) from None
+
+
+def _judge(found: list[ErrorDetails]) -> BadRequest | Invalid:
+    if found[0]["type"] == "json_invalid":
+        return BadRequest(f"The body is not JSON: {found[0]['msg']}.")
+    if not found[0]["loc"]:
+        return BadRequest("The body must be a JSON object.")
+    fields = {_path(error["loc"]): _words(error) for error in found}
+    named = "; ".join(f"{path} {words}" for path, words in fields.items())
+    if any(error["type"] == _NOT_AVAILABLE for error in found):
+        return NotAvailable(f"Not available in this version: {named}.", fields=fields)
+    return Invalid(f"The request is not valid: {named}.", fields=fields)
+
+
+def _path(loc: tuple[int | str, ...]) -> str:
+    parts = [part for part in loc if part != "[key]"]  # how pydantic marks a bad key of an object
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)[1:]
+
+
+def _words(error: ErrorDetails) -> str:
+    words = _WORDS.get(error["type"])
+    context: dict[str, Any] = error.get("ctx", {})
+    return error["msg"] if words is None else words.format(**context)

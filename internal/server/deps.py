@@ -1,0 +1,70 @@
+"""
+All that the HTTP edge is given: services and plain values, put together by the wiring.
+
+The server reads no settings and opens no connection of its own, so a test can build it from parts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from internal.agent.model import Capabilities
+from internal.clock import Clock
+from internal.server.workers import Workers
+from internal.task.hub import Hub
+from internal.task.service import TaskService
+
+ObserveRequest = Callable[[str, str, int, float], None]
+"""Counts one request: method, route template, status, seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownAgent:
+    """
+    One row of the built-in agent table.
+
+    `built` is False for an agent that only a later version can run.
+    """
+
+    built: bool
+    capabilities: Capabilities = field(default_factory=Capabilities)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRules:
+    """What a new task is checked against and filled up from; times in seconds."""
+
+    agents: Mapping[str, KnownAgent]
+    default_agent: str
+    default_timeout_seconds: int = 300
+    max_timeout_seconds: int = 1800
+    silence_seconds: int = 600
+    max_wait_seconds: int = 60
+    allow_local: bool = False
+    allow_hosts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerDeps:
+    """
+    What `create_app` needs.
+
+    `stop` is the event that ends the process' loops; once it is set, `/ready` says so.
+    `check_redis` returns when Redis answers and raises otherwise.
+    """
+
+    tasks: TaskService
+    hub: Hub
+    workers: Workers
+    rules: TaskRules
+    auth_token: str
+    """The token of `server.auth_token`: admin of the tenant `default`. Never empty."""
+    version: str
+    clock: Clock
+    stop: asyncio.Event
+    check_redis: Callable[[], Awaitable[object]]
+    render_metrics: Callable[[], Awaitable[bytes]]
+    observe_request: ObserveRequest
+    max_body_bytes: int = 1024 * 1024

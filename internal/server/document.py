@@ -1,0 +1,211 @@
+"""
+The answers' bodies: what clients see of a task, its diff, the agents, the workers and the numbers.
+
+Members that are not set are left out; secrets are never part of what comes in here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from starlette.responses import Response
+
+from internal.agent.model import Usage
+from internal.clock import rfc3339
+from internal.git.model import Changes
+from internal.server.deps import KnownAgent
+from internal.server.workers import Worker
+from internal.task.diffstore import StoredDiff
+from internal.task.model import Failure, Iteration, Task
+from internal.task.service import Stats
+
+Json = dict[str, Any]
+
+
+def json_response(
+    body: Mapping[str, Any] | bytes, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """A JSON answer; bytes are taken as JSON that is ready."""
+    if not isinstance(body, bytes):
+        body = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    return Response(body, status, headers, "application/json")
+
+
+def receipt(task: Task, status: str | None = None) -> Json:
+    """The short answer to a new task."""
+    return {
+        "id": task.id,
+        "status": status or task.status,
+        "created_at": rfc3339(task.created_at),
+    }
+
+
+def task_document(task: Task) -> Json:
+    """The whole task, with `iterations` when they were read."""
+    return _set_only(
+        {
+            "id": task.id,
+            "status": task.status,
+            "repo_url": task.repo_url,
+            "prompt": task.prompt,
+            "iteration": task.iteration,
+            "created_at": rfc3339(task.created_at),
+            "labels": dict(task.labels),
+            "priority": task.priority,
+            "config": _set_only(dataclasses.asdict(task.config)),
+            "usage": _usage(task.usage),
+            "usage_total": _usage(task.usage_total),
+            "callback_url": task.callback_url,
+            "result": task.result,
+            **_failure_members(task.failure),
+            "changes_summary": _changes(task.changes),
+            "current_prompt": task.current_prompt,
+            "branch": task.branch,
+            "base_commit": task.base_commit,
+            "pr_number": task.pr_number,
+            "pr_url": task.pr_url,
+            "pr_error": task.pr_error,
+            "trace_id": task.trace_id,
+            "wait": task.wait and {"reason": task.wait.reason, "until": _time(task.wait.until)},
+            "cancel_requested": task.cancel_requested or None,
+            "started_at": _time(task.started_at),
+            "finished_at": _time(task.finished_at),
+            "attempt": task.attempt or None,
+            "isolation": task.isolation,
+            "key_source": task.key_source,
+            "iterations": task.iterations and [_iteration(row) for row in task.iterations],
+        }
+    )
+
+
+def diff_document(stored: StoredDiff, *, is_complete: bool) -> Json:
+    """The work of a task, file by file."""
+    files = stored.diff.files
+    return {
+        "base": stored.diff.base,
+        "head": stored.diff.head,
+        "files": [dataclasses.asdict(file) for file in files],
+        "totals": {
+            "files": _file_count(stored.diff.changes),
+            "additions": stored.diff.changes.insertions,
+            "deletions": stored.diff.changes.deletions,
+        },
+        "truncated": stored.truncated or not is_complete,
+    }
+
+
+def agents_document(
+    known: Mapping[str, KnownAgent], workers: Iterable[Worker], default: str
+) -> Json:
+    """The whole agent table; available is what a live worker can run."""
+    live = list(workers)
+    return {"agents": [_agent(name, known[name], live, name == default) for name in sorted(known)]}
+
+
+def workers_document(workers: Iterable[Worker]) -> Json:
+    """All live workers."""
+    return {
+        "workers": [
+            {
+                "id": worker.id,
+                "home": worker.home,
+                "host": worker.host,
+                "slots": worker.slots,
+                "busy": worker.busy,
+                "version": worker.version,
+                "isolation": worker.isolation,
+                "last_seen": rfc3339(worker.last_seen),
+            }
+            for worker in workers
+        ]
+    }
+
+
+def stats_document(stats: Stats) -> Json:
+    """The tenant's numbers."""
+    return {
+        "tasks": {state.value: count for state, count in stats.tasks.items()},
+        "queue": {
+            "depth": stats.queue_depth,
+            "oldest_seconds": round(stats.queue_oldest_seconds, 3),
+        },
+        "usage_today": {
+            "input_tokens": stats.input_tokens,
+            "output_tokens": stats.output_tokens,
+            "cost_usd": stats.cost_usd,
+        },
+    }
+
+
+def _iteration(row: Iteration) -> Json:
+    return _set_only(
+        {
+            "number": row.number,
+            "status": row.status,
+            "prompt": row.prompt,
+            "result": row.result,
+            **_failure_members(row.failure),
+            "changes": _changes(row.changes),
+            "usage": _usage(row.usage),
+            "started_at": _time(row.started_at),
+            "ended_at": _time(row.ended_at),
+        }
+    )
+
+
+def _agent(name: str, known: KnownAgent, workers: list[Worker], is_default: bool) -> Json:
+    probes = [worker.agents[name] for worker in workers if name in worker.agents]
+    best = next((probe for probe in probes if probe.available), None)
+    reason = None
+    if not known.built:
+        reason = "comes in a later version"
+    elif best is None:
+        reason = next((probe.reason for probe in probes if probe.reason), "no live worker has it")
+    return {
+        "name": name,
+        "available": known.built and best is not None,
+        "version": best.version if best else None,
+        "reason": reason,
+        "capabilities": dataclasses.asdict(known.capabilities),
+        "default": is_default,
+    }
+
+
+def _usage(usage: Usage) -> Json:
+    return dataclasses.asdict(usage)
+
+
+def _failure_members(failure: Failure | None) -> Json:
+    if failure is None:
+        return {}
+    return {
+        "error": failure.message,
+        "failure": {
+            "reason": failure.reason,
+            "message": failure.message,
+            "retryable": failure.retryable,
+            "detail": failure.detail,
+        },
+    }
+
+
+def _changes(changes: Changes | None) -> Json | None:
+    if changes is None:
+        return None
+    return {**dataclasses.asdict(changes), "diff_stats": changes.diff_stats}
+
+
+def _file_count(changes: Changes) -> int:
+    return changes.files_modified + changes.files_created + changes.files_deleted
+
+
+def _time(moment: datetime | None) -> str | None:
+    return None if moment is None else rfc3339(moment)
+
+
+def _set_only(members: Json) -> Json:
+    return {name: value for name, value in members.items() if value is not None}

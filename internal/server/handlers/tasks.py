@@ -1,0 +1,193 @@
+"""Tasks: create, list, read, instruct, cancel, retry, delete, diff."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from internal.errors import Invalid, NotFound
+from internal.server.body import read_json
+from internal.server.deps import ServerDeps
+from internal.server.document import (
+    diff_document,
+    json_response,
+    receipt,
+    task_document,
+)
+from internal.server.middleware.auth import Caller
+from internal.server.query import (
+    Query,
+    read_choice,
+    read_cursor,
+    read_number,
+    task_filter,
+)
+from internal.server.schema import CreateTask, Empty, Instruct
+from internal.task.model import Task, Tenant
+from internal.task.service import request_hash
+from internal.task.state import FINISHED
+
+_TASK_ID = re.compile(r"[0-9a-z]{26}\Z")
+_IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,128}\Z")
+_PATCH_TYPES = ("text/x-diff", "text/x-patch")
+_PAGE, _MAX_PAGE = 50, 200
+
+
+def tenant_of(request: Request) -> Tenant:
+    """Whose objects this request sees."""
+    caller: Caller = request.scope["caller"]
+    return caller.tenant
+
+
+def task_id_of(request: Request) -> str:
+    """The id in the path. Raises NotFound for what can be none."""
+    task: str = request.path_params["task_id"]
+    if not _TASK_ID.match(task):
+        raise NotFound("There is no such task.")
+    return task
+
+
+class TaskHandlers:
+    """The handlers, over the task service."""
+
+    def __init__(self, deps: ServerDeps) -> None:
+        self._tasks = deps.tasks
+        self._hub = deps.hub
+        self._rules = deps.rules
+
+    async def create(self, request: Request) -> Response:
+        """201 with a receipt; with `wait` 200 or 202 with the task; 200 when it was known."""
+        Query(request).finish()
+        key = _idempotency_key(request)
+        body = await read_json(request, CreateTask, self._rules)
+        tenant = tenant_of(request)
+        submitted = await self._tasks.submit(
+            body.spec(tenant, self._rules),
+            idempotency_key=key,
+            request_hash=_hash(body) if key else "",
+        )
+        task = submitted.task
+        location = {"Location": f"{_base(request)}/tasks/{task.id}"}
+        if body.wait:
+            await self._hub.wait_finished(tenant, task.id, body.wait)
+            task = await self._tasks.get(tenant, task.id)
+            status = 200 if task.status in FINISHED else 202
+            return json_response(task_document(task), status, location)
+        if submitted.repeated:
+            return json_response(receipt(task), 200, location)
+        return json_response(receipt(task, "pending"), 201, location)
+
+    async def list(self, request: Request) -> Response:
+        """Tasks that match, newest first."""
+        query = Query(request)
+        wanted = task_filter(query, self._rules.agents)
+        limit = query.one("limit", read_number(1, _MAX_PAGE))
+        cursor = query.one("cursor", read_cursor)
+        query.finish()
+        page = await self._tasks.list(
+            tenant_of(request), wanted, limit=limit or _PAGE, cursor=cursor
+        )
+        documents = [task_document(task) for task in page.tasks]
+        return json_response({"tasks": documents, "next_cursor": page.next_cursor})
+
+    async def read(self, request: Request) -> Response:
+        """One task, with its iterations when asked for."""
+        query = Query(request)
+        include = query.one("include", read_choice(["iterations"]))
+        query.finish()
+        task = await self._tasks.get(
+            tenant_of(request), task_id_of(request), with_iterations=include is not None
+        )
+        return json_response(task_document(task))
+
+    async def instruct(self, request: Request) -> Response:
+        """Queue a follow-up."""
+        Query(request).finish()
+        body = await read_json(request, Instruct)
+        task = await self._tasks.instruct(tenant_of(request), task_id_of(request), body.prompt)
+        return json_response(
+            {"id": task.id, "status": "awaiting_instruction", "iteration": task.iteration}
+        )
+
+    async def retry(self, request: Request) -> Response:
+        """Queue the failed iteration again."""
+        await self._no_body(request)
+        task = await self._tasks.retry(tenant_of(request), task_id_of(request))
+        return json_response(_progress(task))
+
+    async def cancel(self, request: Request) -> Response:
+        """End what is queued, or ask the worker of what runs."""
+        await self._no_body(request)
+        task = task_id_of(request)
+        state = await self._tasks.cancel(tenant_of(request), task)
+        status, message = "cancelling", "The agent is being ended."
+        if state is not None:
+            status, message = state.value, "The task was taken out of the queue."
+        return json_response({"id": task, "status": status, "message": message})
+
+    async def delete(self, request: Request) -> Response:
+        """Erase a finished task."""
+        await self._no_body(request)
+        await self._tasks.delete(tenant_of(request), task_id_of(request))
+        return Response(status_code=204)
+
+    async def diff(self, request: Request) -> Response:
+        """The work as JSON, or as a patch when `Accept` asks for one."""
+        query = Query(request)
+        iteration = query.one("iteration", read_number(1))
+        query.finish()
+        stored, is_complete = await self._tasks.diff(
+            tenant_of(request), task_id_of(request), iteration
+        )
+        headers = {"Vary": "Accept"}
+        if not _wants_patch(request):
+            return json_response(diff_document(stored, is_complete=is_complete), headers=headers)
+        if stored.truncated or not is_complete:
+            raise NotFound("The work is too large for a patch; ask for it as JSON.")
+        return Response(stored.diff.patch, 200, headers, "text/x-diff; charset=utf-8")
+
+    async def _no_body(self, request: Request) -> None:
+        Query(request).finish()
+        await read_json(request, Empty)
+
+
+def _progress(task: Task) -> dict[str, object]:
+    return {"id": task.id, "status": task.status, "iteration": task.iteration}
+
+
+def _base(request: Request) -> str:
+    root: str = request.scope["root_path"]
+    return root
+
+
+def _idempotency_key(request: Request) -> str | None:
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return None
+    if not _IDEMPOTENCY_KEY.match(key):
+        problem = "must be 1 to 128 printable ASCII characters"
+        raise Invalid(f"Idempotency-Key {problem}.", fields={"Idempotency-Key": problem})
+    return key
+
+
+def _hash(body: CreateTask) -> str:
+    """Equal for requests that mean the same; how long the client waits is no part of it."""
+    members = body.model_dump(mode="json", exclude={"wait"}, exclude_none=True)
+    return request_hash(json.dumps(members, sort_keys=True).encode())
+
+
+def _wants_patch(request: Request) -> bool:
+    """Whether `Accept` prefers a patch over JSON."""
+    weights: dict[str, float] = {}
+    for part in request.headers.get("accept", "").split(","):
+        kind, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        weight = next((text[2:] for text in parameters if text.startswith("q=")), "1")
+        try:
+            weights[kind] = float(weight)
+        except ValueError:
+            weights[kind] = 0
+    patch = max(weights.get(kind, 0) for kind in _PATCH_TYPES)
+    return patch > 0 and patch >= weights.get("application/json", 0)

@@ -1,0 +1,148 @@
+"""
+Every route in one table, and the routers made of it; api/openapi.yaml is compared with it.
+
+Routes of later versions are in the table too: they answer `not_available` to a valid token, so a
+client learns that it is early and not that it is wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Mount, Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from internal.errors import NotAvailable, NotFound
+from internal.server.deps import ServerDeps
+from internal.server.endpoint import Endpoint, Handler
+from internal.server.handlers.agents import AgentHandlers
+from internal.server.handlers.events import EventHandlers
+from internal.server.handlers.health import HealthHandlers
+from internal.server.handlers.spec import docs_file, docs_page, openapi_file
+from internal.server.handlers.tasks import TaskHandlers
+from internal.server.middleware.auth import Auth
+from internal.server.middleware.bodylimit import BodyLimit
+from internal.server.middleware.timeouts import Timeouts
+
+API = "/api/v1"
+
+_SLACK_SECONDS = 30
+"""What a request may take beside the time its client chose to wait."""
+
+LATER: Mapping[str, tuple[str, ...]] = {
+    "/keys": ("GET", "POST"),
+    "/keys/{name}": ("GET", "DELETE"),
+    "/keys/{name}/verify": ("GET",),
+    "/mcp/servers": ("GET", "POST"),
+    "/mcp/servers/{name}": ("DELETE",),
+    "/workspaces": ("GET",),
+    "/workspaces/{task_id}": ("DELETE",),
+    "/tasks/{task_id}/create-pr": ("POST",),
+    "/tasks/{task_id}/pr": ("GET",),
+    "/tasks/{task_id}/pause": ("POST",),
+    "/tasks/{task_id}/resume": ("POST",),
+    "/tasks/{task_id}/directive": ("POST",),
+    "/tokens": ("GET", "POST"),
+    "/tokens/{name}": ("DELETE",),
+    "/audit": ("GET",),
+    "/webhooks/endpoints": ("GET", "POST"),
+    "/webhooks/endpoints/{id}": ("GET", "PATCH", "DELETE"),
+    "/webhooks/endpoints/{id}/rotate-secret": ("POST",),
+    "/webhooks/deliveries": ("GET",),
+    "/webhooks/deliveries/{id}/redeliver": ("POST",),
+    "/dead-letters": ("GET",),
+    "/dead-letters/requeue": ("POST",),
+    "/dead-letters/{id}": ("DELETE",),
+    "/dead-letters/{id}/requeue": ("POST",),
+    "/control": ("GET",),
+    "/control/release": ("POST",),
+}
+"""Paths under `/api/v1` that belong to the API but not to this version."""
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """One row of the table. A stream has no limit of time."""
+
+    template: str
+    handlers: Mapping[str, Handler]
+    is_stream: bool = False
+
+
+def api_paths(deps: ServerDeps) -> list[Path]:
+    """All rows under `/api/v1`, the busiest first."""
+    tasks, events, agents = TaskHandlers(deps), EventHandlers(deps), AgentHandlers(deps)
+    return [
+        Path("/tasks", {"POST": tasks.create, "GET": tasks.list}),
+        Path("/tasks/{task_id}", {"GET": tasks.read, "DELETE": tasks.delete}),
+        Path("/tasks/{task_id}/stream", {"GET": events.stream}, is_stream=True),
+        Path("/tasks/{task_id}/events", {"GET": events.page}),
+        Path("/tasks/{task_id}/instruct", {"POST": tasks.instruct}),
+        Path("/tasks/{task_id}/cancel", {"POST": tasks.cancel}),
+        Path("/tasks/{task_id}/retry", {"POST": tasks.retry}),
+        Path("/tasks/{task_id}/diff", {"GET": tasks.diff}),
+        Path("/agents", {"GET": agents.agents}),
+        Path("/workers", {"GET": agents.workers}),
+        Path("/stats", {"GET": agents.stats}),
+        *(Path(path, dict.fromkeys(methods, _later)) for path, methods in LATER.items()),
+    ]
+
+
+def public_paths(deps: ServerDeps) -> list[Path]:
+    """All rows that need no token."""
+    health = HealthHandlers(deps)
+    return [
+        Path("/health", {"GET": health.health}),
+        Path("/ready", {"GET": health.ready}),
+        Path("/metrics", {"GET": health.metrics}),
+        Path("/api/docs", {"GET": docs_page}),
+        Path("/api/docs/openapi.yaml", {"GET": openapi_file}),
+        Path("/api/docs/{name}", {"GET": docs_file}),
+    ]
+
+
+def build_router(deps: ServerDeps) -> ASGIApp:
+    """The application behind the middleware that every request passes."""
+    seconds = deps.rules.max_wait_seconds + _SLACK_SECONDS
+    api: ASGIApp = _router([_route(path, API, seconds) for path in api_paths(deps)])
+    api = BodyLimit(api, max_bytes=deps.max_body_bytes)
+    api = Auth(api, token=deps.auth_token)
+    public = [_route(path, "", seconds) for path in public_paths(deps)]
+    return _WithoutLastSlash(_router([Mount(API, api), *public]))
+
+
+def _router(routes: Sequence[BaseRoute]) -> Router:
+    return Router(routes, redirect_slashes=False, default=_not_found)
+
+
+def _route(path: Path, prefix: str, seconds: float) -> Route:
+    app: ASGIApp = Endpoint(f"{prefix}{path.template}", path.handlers)
+    return Route(path.template, app if path.is_stream else Timeouts(app, seconds=seconds))
+
+
+class _WithoutLastSlash:
+    """`/tasks/` is `/tasks`: one slash at the end of a path makes no difference."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path: str = scope.get("path", "")
+        if path.endswith("/") and not path.endswith("//") and path != "/":
+            scope["path"] = path[:-1]
+        await self._app(scope, receive, send)
+
+
+async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "http":
+        raise NotFound("There is no such path.")
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1000, "reason": ""})
+
+
+async def _later(request: Request) -> Response:
+    route: str = request.scope["route_template"]
+    raise NotAvailable(f"{request.method} {route} comes in a later version.")

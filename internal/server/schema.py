@@ -1,0 +1,213 @@
+"""
+The request bodies: types, limits and defaults of each member.
+
+A member that is null counts as absent. Members that only a later version knows are declared here,
+so that a request which uses them is refused by name and never silently misunderstood.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+)
+
+from internal.egress.url import parse_http_url
+from internal.errors import Invalid, PolicyDenied
+from internal.git.remote import check_policy, check_target, parse_remote
+from internal.server.complaints import complain, complain_not_available
+from internal.server.deps import TaskRules
+from internal.task.model import Priority, TaskConfig, TaskSpec, Tenant
+
+_MAX_INT = 2**31 - 1
+_MAX_LABELS = 16
+
+
+def _refuse(value: object) -> None:
+    if value is not None:
+        raise complain_not_available("is not available in this version")
+
+
+NotYet = Annotated[None, BeforeValidator(_refuse)]
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise complain("must not be blank")
+    return text
+
+
+def _no_controls(text: str) -> str:
+    if not all(char.isprintable() for char in text):
+        raise complain("must not contain control characters")
+    return text
+
+
+def _rules(info: ValidationInfo) -> TaskRules:
+    if not isinstance(info.context, TaskRules):
+        raise TypeError("a task is checked against TaskRules")
+    return info.context
+
+
+def _check_repo(url: str, info: ValidationInfo) -> str:
+    rules = _rules(info)
+    try:
+        remote = parse_remote(url)
+        check_policy(remote, allow_local=rules.allow_local, allow_hosts=rules.allow_hosts)
+    except Invalid as error:
+        raise complain(error.fields.get("repo_url", error.message)) from error
+    except PolicyDenied as error:
+        raise complain(f"is refused: {error.message}") from error
+    return url
+
+
+def _check_callback(url: str) -> str:
+    try:
+        parse_http_url(url)
+    except Invalid as error:
+        raise complain(f"is no usable URL: {error.message}") from error
+    return url
+
+
+def _check_branch(name: str) -> str:
+    try:
+        return check_target(name)
+    except Invalid as error:
+        raise complain(error.fields.get("config.target_branch", error.message)) from error
+
+
+def _check_agent(name: str, info: ValidationInfo) -> str:
+    agents = _rules(info).agents
+    if name not in agents:
+        known = ", ".join(sorted(name for name, agent in agents.items() if agent.built))
+        raise complain(f"is no known agent; there are: {known}")
+    if not agents[name].built:
+        raise complain_not_available("is an agent of a later version")
+    return name
+
+
+def _check_wait(seconds: float, info: ValidationInfo) -> float:
+    most = _rules(info).max_wait_seconds
+    if seconds > most:
+        raise complain(f"must be at most {most}")
+    return seconds
+
+
+def _check_labels(labels: dict[str, str]) -> dict[str, str]:
+    if len(labels) > _MAX_LABELS:
+        raise complain(f"must have at most {_MAX_LABELS} members")
+    return labels
+
+
+def _unless_empty(check: Callable[..., str]) -> Callable[[str, ValidationInfo], str]:
+    """Clients of the Go server send "" for what they leave out."""
+
+    def checked(text: str, info: ValidationInfo) -> str:
+        if not text:
+            return text
+        return check(text, info) if check is _check_agent else check(text)
+
+    return checked
+
+
+Prompt = Annotated[
+    str, StringConstraints(min_length=1, max_length=102_400), AfterValidator(_not_blank)
+]
+Label = Annotated[str, StringConstraints(max_length=64)]
+Secret = Annotated[str, StringConstraints(max_length=4_096), AfterValidator(_no_controls)]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class TaskConfigBody(_Body):
+    """`config` of a new task."""
+
+    cli: Annotated[str, AfterValidator(_unless_empty(_check_agent))] | None = None
+    timeout_seconds: int | None = None
+    silence_seconds: Annotated[int, Field(gt=0, le=_MAX_INT)] | None = None
+    ai_model: (
+        Annotated[str, StringConstraints(max_length=256), AfterValidator(_no_controls)] | None
+    ) = None
+    ai_api_key: Secret | None = None
+    max_turns: Annotated[int, Field(gt=0, le=_MAX_INT)] | None = None
+    max_budget_usd: Annotated[float, Field(gt=0)] | None = None
+    target_branch: Annotated[str, AfterValidator(_unless_empty(_check_branch))] | None = None
+    mcp_servers: NotYet = None
+    auto_create_pr: NotYet = None
+    pr: NotYet = None
+    retries: NotYet = None
+
+
+class NewTask(_Body):
+    """What every request for a new task can say; checked with `TaskRules` as context."""
+
+    repo_url: Annotated[str, AfterValidator(_check_repo)]
+    prompt: Prompt
+    access_token: Secret | None = None
+    callback_url: Annotated[str, AfterValidator(_unless_empty(_check_callback))] | None = None
+    labels: Annotated[dict[Label, Label], AfterValidator(_check_labels)] | None = None
+    priority: Literal["low", "normal", "high"] | None = None
+    config: TaskConfigBody | None = None
+    provider_key: NotYet = None
+    dedup: NotYet = None
+
+    def spec(self, tenant: Tenant, rules: TaskRules) -> TaskSpec:
+        """What the service takes: defaults filled in, times clamped."""
+        return TaskSpec(
+            tenant=tenant,
+            repo_url=self.repo_url,
+            prompt=self.prompt,
+            config=_config(self.config or TaskConfigBody(), rules),
+            priority=Priority(self.priority or Priority.NORMAL),
+            labels=self.labels or {},
+            callback_url=self.callback_url or None,
+            access_token=self.access_token or None,
+            ai_api_key=(self.config.ai_api_key if self.config else None) or None,
+        )
+
+
+class CreateTask(NewTask):
+    """The body of `POST /tasks`."""
+
+    wait: Annotated[float, Field(ge=0), AfterValidator(_check_wait)] | None = None
+
+
+class InputTask(NewTask):
+    """A payload of the input list: a new task and an id for the answer."""
+
+    correlation_id: Annotated[str, StringConstraints(min_length=1, max_length=128)] | None = None
+
+
+class Instruct(_Body):
+    """The body of `POST /tasks/{id}/instruct`."""
+
+    prompt: Prompt
+
+
+class Empty(_Body):
+    """The body of a verb without members."""
+
+
+def _config(body: TaskConfigBody, rules: TaskRules) -> TaskConfig:
+    timeout = body.timeout_seconds
+    if timeout is None or timeout <= 0:
+        timeout = rules.default_timeout_seconds
+    return TaskConfig(
+        cli=body.cli or rules.default_agent,
+        timeout_seconds=min(timeout, rules.max_timeout_seconds),
+        silence_seconds=body.silence_seconds or rules.silence_seconds,
+        ai_model=body.ai_model or None,
+        max_turns=body.max_turns,
+        max_budget_usd=body.max_budget_usd,
+        target_branch=body.target_branch or None,
+    )

@@ -1,0 +1,182 @@
+"""
+One server process' parts on a test Redis: the application, its hub, and a worker of our own.
+
+The worker is the real queue driven by the test, so a task goes through its life without an agent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx2
+from redis.asyncio import Redis
+from starlette.types import ASGIApp
+
+from internal.agent.model import Capabilities, Usage
+from internal.clock import SystemClock
+from internal.crypto.box import Box
+from internal.git.model import Changes
+from internal.ids import random_token
+from internal.rdb.client import connect
+from internal.rdb.keys import Keys
+from internal.server.app import create_app
+from internal.server.deps import KnownAgent, ServerDeps, TaskRules
+from internal.server.serve import listen, serve
+from internal.server.workers import Workers
+from internal.task.event import NewEvent, new_event
+from internal.task.eventlog import EventLog
+from internal.task.hub import Hub
+from internal.task.model import Claim, Failure, Outcome
+from internal.task.ops import Ops
+from internal.task.queue import Lane, TaskQueue
+from internal.task.service import TaskService
+from internal.task.state import State
+from internal.task.store import TaskStore
+
+TOKEN = "a-token-of-the-tests"  # noqa: S105
+KEYS = Keys("test:")
+REPO = "https://example.com/team/repo.git"
+AGENTS = {
+    "demo": KnownAgent(built=True, capabilities=Capabilities(resume=True)),
+    "claude-code": KnownAgent(built=True, capabilities=Capabilities(resume=True, budget=True)),
+    "codex": KnownAgent(built=False),
+}
+GRACE_SECONDS = 10
+
+
+@dataclass
+class Service:
+    """The parts, and the requests that the application counted."""
+
+    deps: ServerDeps
+    app: ASGIApp
+    queue: TaskQueue
+    redis: Redis
+    seen: list[tuple[str, str, int]] = field(default_factory=list[tuple[str, str, int]])
+
+    @property
+    def stop(self) -> asyncio.Event:
+        return self.deps.stop
+
+    def client(self, token: str | None = TOKEN) -> httpx2.AsyncClient:
+        """A client of the application itself, without a socket."""
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        transport = httpx2.ASGITransport(self.app, raise_app_exceptions=False)
+        return httpx2.AsyncClient(
+            transport=transport, base_url="http://server", headers=headers, timeout=30
+        )
+
+    async def claim(self, *, run: bool = True) -> Claim:
+        """Take the next task as a worker does; with *run* its agent runs when this returns."""
+        async with asyncio.timeout(30):
+            while True:
+                claim = await self.queue.claim(Lane.AGENT, worker="worker", home="home")
+                if claim is not None:
+                    break
+                await self.queue.wait([Lane.AGENT], "home")
+        if run:
+            await self.queue.advance(claim, State.RUNNING, {"branch": "codeforge/x"})
+        return claim
+
+    async def finish(self, claim: Claim, outcome: Outcome | None = None) -> State:
+        """End a run; completed when no outcome is given."""
+        return await self.queue.finish(claim, outcome or completed(), random_token())
+
+
+@asynccontextmanager
+async def open_service(
+    url: str,
+    *,
+    rules: TaskRules | None = None,
+    ping_seconds: float = 5,
+    max_body_bytes: int = 1024 * 1024,
+) -> AsyncGenerator[Service]:
+    """The parts of one process on the Redis at *url*, its hub running."""
+    redis = connect(url, role="command")
+    blocking = connect(url, role="blocking")
+    subscriber = connect(url, role="pubsub")
+    hub = Hub(subscriber=subscriber, reader=redis, keys=KEYS, ping_seconds=ping_seconds)
+    tasks = TaskService(
+        TaskStore(redis, KEYS),
+        EventLog(redis, KEYS),
+        Ops(redis, blocking, KEYS),
+        box=Box({"k": bytes(32)}, active="k"),
+        clock=SystemClock(),
+        state_ttl_seconds=600,
+        public_url="http://server",
+        search_window=10_000,
+    )
+    seen: list[tuple[str, str, int]] = []
+
+    async def render_metrics() -> bytes:
+        return b"codeforge_http_requests_total 1\n"
+
+    deps = ServerDeps(
+        tasks=tasks,
+        hub=hub,
+        workers=Workers(redis, KEYS),
+        rules=rules or TaskRules(agents=AGENTS, default_agent="demo"),
+        auth_token=TOKEN,
+        version="1.2.3",
+        clock=SystemClock(),
+        stop=asyncio.Event(),
+        check_redis=redis.ping,
+        render_metrics=render_metrics,
+        observe_request=lambda method, route, status, seconds: seen.append((method, route, status)),
+        max_body_bytes=max_body_bytes,
+    )
+    queue = TaskQueue(redis, KEYS, lease_seconds=30, blocking=blocking)
+    running = asyncio.create_task(hub.run(deps.stop))
+    try:
+        yield Service(deps=deps, app=create_app(deps), queue=queue, redis=redis, seen=seen)
+    finally:
+        deps.stop.set()
+        await running
+        for client in (redis, blocking, subscriber):
+            await client.aclose()
+
+
+@asynccontextmanager
+async def listening(service: Service) -> AsyncGenerator[str]:
+    """The application behind a real HTTP server; its base URL. Ends with the service's `stop`."""
+    listener = listen("127.0.0.1", 0)
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    running = asyncio.create_task(
+        serve(service.app, listener, service.stop, grace_seconds=GRACE_SECONDS)
+    )
+    try:
+        yield url
+    finally:
+        service.stop.set()
+        await running
+
+
+def body(**members: Any) -> dict[str, Any]:
+    """A good body of `POST /tasks`, with some members changed."""
+    return {"repo_url": REPO, "prompt": "Add a function", **members}
+
+
+def completed(**members: Any) -> Outcome:
+    """A good end of a run."""
+    return Outcome(
+        **{
+            "result": "done",
+            "changes": Changes(files_created=1, insertions=3),
+            "usage": Usage(input_tokens=10, output_tokens=5, cost_usd=0.5, turns=1, model="m"),
+            **members,
+        }
+    )
+
+
+def failed(failure: Failure) -> Outcome:
+    """A bad end of a run."""
+    return Outcome(failure=failure)
+
+
+def text_events(texts: Sequence[str]) -> list[NewEvent]:
+    """Text events of an agent."""
+    return [new_event("stream", "text", {"text": text}) for text in texts]
