@@ -35,6 +35,10 @@ class Keys:
         """hash: iteration number -> its stored diff, compressed."""
         return f"{self.task(tenant, task)}:work"
 
+    def task_deleted(self, tenant: str, task: str) -> str:
+        """string: operation id of the DELETE that erased the task; TTL 60 s."""
+        return f"{self.task(tenant, task)}:deleted"
+
     # -- one tenant; owner: task
     # ----------------------------------------------------------------------
     def tenant_index(self, tenant: str) -> str:
@@ -72,11 +76,11 @@ class Keys:
         return f"{self.prefix}clock:{lane}"
 
     def bell(self, lane: str, suffix: str) -> str:
-        """list: doorbell, at most 64 entries; workers block on it, it carries no work."""
+        """list: doorbell, at most 64 entries, carries no work; TTL 60 s."""
         return f"{self.prefix}bell:{lane}{suffix}"
 
     def queued(self) -> str:
-        """zset: refs of everything that wants a worker, by the time it began to."""
+        """zset: refs of everything that wants a worker, by the time its run was queued."""
         return f"{self.prefix}queued"
 
     def due(self) -> str:
@@ -104,11 +108,11 @@ class Keys:
         return f"{self.prefix}gate:{gate}:held"
 
     def gate_parked(self, gate: str) -> str:
-        """zset: what waits at a gate, by priority, then age."""
+        """zset: what waits at a gate, by priority, then age; whole tenants first."""
         return f"{self.prefix}gate:{gate}:parked"
 
     def gates_parked(self) -> str:
-        """set: gates with something parked."""
+        """zset: gates with something parked, by the time REAP last looked at them."""
         return f"{self.prefix}gates:parked"
 
     def expiring(self) -> str:
@@ -146,7 +150,7 @@ class Keys:
         return f"{self.prefix}home:{home}:away"
 
     def homes(self) -> str:
-        """set: homes with lists or waiting tasks of their own."""
+        """zset: homes with lists or waiting tasks of their own, by REAP's last look at them."""
         return f"{self.prefix}homes"
 
     def ops(self, home: str) -> str:
@@ -200,7 +204,7 @@ class Keys:
         return f"{self.prefix}outbox"
 
     def outbox_bell(self) -> str:
-        """list: doorbell of the outbox, at most 64 entries."""
+        """list: doorbell of the outbox, at most 64 entries; TTL 60 s."""
         return f"{self.prefix}outbox:bell"
 
     def delivery(self, delivery: str) -> str:

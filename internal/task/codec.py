@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -129,7 +130,14 @@ def decode_work(text: str | None) -> Work | None:
 
 
 def encode_usage(usage: Usage) -> str:
-    return encode(dataclasses.asdict(usage))
+    """An agent's number that JSON does not have (NaN, infinities) counts as none."""
+    members = dataclasses.asdict(usage)
+    return encode({name: _finite(value) for name, value in members.items()})
+
+
+def storable(text: str) -> str:
+    """*text* without lone surrogates (from broken output), which Redis' UTF-8 does not have."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def encode_changes(changes: Changes | None) -> str:
@@ -167,7 +175,11 @@ def _wait(fields: Hash) -> Wait | None:
 
 
 def _time(millis: str | None) -> datetime | None:
-    return None if millis is None else from_millis(int(float(millis)))
+    return None if millis is None else from_millis(int(millis))
+
+
+def _finite(value: object) -> object:
+    return 0 if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _int(text: str | None) -> int | None:

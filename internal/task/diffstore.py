@@ -22,7 +22,7 @@ _NAMES = 2_000
 """Most files named in a truncated diff."""
 
 _MAX_PLAIN_BYTES = 256 * 1024 * 1024
-"""A stored diff that would unpack to more than this is refused; ours never do."""
+"""Most bytes of one unpacked: a bigger one is stored truncated, and refused when read."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,8 +36,9 @@ class StoredDiff:
 def pack(diff: Diff, *, limit_bytes: int | None = LIMIT_BYTES) -> tuple[bytes, bool]:
     """The stored form, and whether it had to be truncated; a limit of None is none."""
     if not diff.truncated:
-        full = zlib.compress(_head(diff, diff.files) + b"\n" + diff.patch, 6)
-        if limit_bytes is None or len(full) <= limit_bytes:
+        plain = _head(diff, diff.files) + b"\n" + diff.patch
+        full = zlib.compress(plain, 6)
+        if len(plain) <= _MAX_PLAIN_BYTES and (limit_bytes is None or len(full) <= limit_bytes):
             return full, False
     names = tuple(dataclasses.replace(file, patch=None) for file in diff.files[:_NAMES])
     return zlib.compress(_head(diff, names, truncated=True) + b"\n", 6), True
@@ -45,7 +46,13 @@ def pack(diff: Diff, *, limit_bytes: int | None = LIMIT_BYTES) -> tuple[bytes, b
 
 def unpack(stored: bytes) -> StoredDiff:
     """What `pack` stored. Raises ValueError when it is not that."""
-    plain = zlib.decompressobj().decompress(stored, _MAX_PLAIN_BYTES)
+    packed = zlib.decompressobj()
+    try:
+        plain = packed.decompress(stored, _MAX_PLAIN_BYTES)
+    except zlib.error as error:
+        raise ValueError("This is no stored diff.") from error
+    if not packed.eof:
+        raise ValueError("This stored diff is cut off or too big.")
     head, _, patch = plain.partition(b"\n")
     members: dict[str, Any] = json.loads(head)
     files = tuple(_file(file) for file in members["files"])

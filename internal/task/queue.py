@@ -30,13 +30,11 @@ from internal.task.codec import (
     encode_failure,
     encode_usage,
     encode_work,
+    storable,
 )
 from internal.task.event import NewEvent, encode
 from internal.task.model import Claim, Outcome
 from internal.task.state import State
-
-WORKER_TTL_SECONDS = 15
-"""A worker silent for so long is out of the registry."""
 
 _RESULT_IN_EVENT = 2_000
 _RESULT_IN_WEBHOOK_BYTES = 16 * 1024
@@ -148,7 +146,7 @@ class TaskQueue:
         """
         args: list[str | int] = [ref_of(claim), claim.token, operation, to.value]
         for name, value in fields.items():
-            args += [name, value]
+            args += [name, storable(value)]
         _judge(await self._run(scripts.TRANSITION, args))
 
     async def append(self, claim: Claim, batch: int, events: Sequence[NewEvent]) -> int:
@@ -181,7 +179,7 @@ class TaskQueue:
             State.FAILED.value if failure else State.COMPLETED.value,
             failure.reason.value if failure else "",
             encode_failure(failure),
-            (outcome.result or "").encode("utf-8", "replace"),
+            storable(outcome.result or ""),
             encode_changes(outcome.changes),
             encode_usage(outcome.usage),
             encode_work(work),
@@ -198,8 +196,14 @@ class TaskQueue:
         return State(_judge(reply)[1])
 
     async def finish_pr(self, claim: Claim, operation: str, fields: Sequence[str]) -> State:
-        """End a create-pr run; *fields* as FINISH_PR's ARGV 4-9."""
-        args = [ref_of(claim), claim.token, operation, *fields]
+        """
+        End a create-pr run; *fields* as FINISH_PR's ARGV 4-9.
+
+        Raises:
+            Fenced: nothing of this run counts.
+            CancelAccepted: report it again, without a pull request, with reason `canceled`.
+        """
+        args = [ref_of(claim), claim.token, operation, *map(storable, fields)]
         return State(_judge(await self._run(scripts.FINISH_PR, args))[1])
 
     async def hand_back(
@@ -240,12 +244,12 @@ class TaskQueue:
 
     async def register(self, worker: str, home: str, info: Mapping[str, Any]) -> int:
         """Enter the registry before the first claim; returns how many tasks came home."""
-        args: list[str | int] = [worker, home, encode(info), WORKER_TTL_SECONDS, "0"]
+        args = [worker, home, encode(info), "0"]
         return int(await self._run(scripts.REGISTER, args))
 
     async def unregister(self, worker: str, home: str) -> None:
         """Leave the registry after the last task."""
-        await self._run(scripts.REGISTER, [worker, home, "{}", WORKER_TTL_SECONDS, "1"])
+        await self._run(scripts.REGISTER, [worker, home, "{}", "1"])
 
     async def depth(self) -> int:
         """Everything that wants a worker, waiting and due."""
@@ -298,7 +302,7 @@ def heartbeat(
 
     Raises redis-py's errors: the caller counts what went unanswered.
     """
-    args: list[str | int] = [worker, home, int(lease_seconds * 1000), info, WORKER_TTL_SECONDS]
+    args: list[str | int] = [worker, home, int(lease_seconds * 1000), info]
     for ref, token in claims:
         args += [ref, token]
     reply = cast(list[int], scripts.HEARTBEAT.sync(redis, [keys.prefix], args))

@@ -1,5 +1,8 @@
 """
-The task's scripts, each loaded once: the library with the state table in front, then its body.
+The task's scripts, each loaded once: the parts of the library it needs, then its body.
+
+The parts build on one another in the order of `_PARTS`, and a script names the last one it needs:
+what is put in front is compiled once, but its definitions run with each call.
 """
 
 from __future__ import annotations
@@ -7,25 +10,31 @@ from __future__ import annotations
 from internal.rdb.scripts import Script, load_lua
 from internal.task import state
 
-_LIBRARY = state.as_lua() + load_lua("internal.task", "lua/lib")
+_PARTS = ("base", "registry", "events", "gates", "lists", "runs", "restore", "homes")
 
 
-def _script(name: str) -> Script:
-    return Script(load_lua("internal.task", f"lua/{name}"), library=_LIBRARY)
+def _library(last: str) -> str:
+    parts = _PARTS[: _PARTS.index(last) + 1]
+    texts = [load_lua("internal.task", f"lua/lib/{part}") for part in parts]
+    return state.as_lua() + "".join(texts)
 
 
-ENQUEUE = _script("enqueue")
-CLAIM = _script("claim")
-HEARTBEAT = _script("heartbeat")
-TRANSITION = _script("transition")
-APPEND = _script("append")
-FINISH = _script("finish")
-FINISH_PR = _script("finish_pr")
-HANDBACK = _script("handback")
-INSTRUCT = _script("instruct")
-RETRY = _script("retry")
-PUBLISH = _script("publish")
-CANCEL = _script("cancel")
-DELETE = _script("delete")
-REAP = _script("reap")
-REGISTER = _script("register")
+def _script(name: str, *, needs: str) -> Script:
+    return Script(load_lua("internal.task", f"lua/{name}"), library=_library(needs))
+
+
+ENQUEUE = _script("enqueue", needs="lists")
+CLAIM = _script("claim", needs="lists")
+HEARTBEAT = _script("heartbeat", needs="registry")
+TRANSITION = _script("transition", needs="events")
+APPEND = _script("append", needs="events")
+FINISH = _script("finish", needs="runs")
+FINISH_PR = _script("finish_pr", needs="restore")
+HANDBACK = _script("handback", needs="runs")
+INSTRUCT = _script("instruct", needs="restore")
+RETRY = _script("retry", needs="restore")
+PUBLISH = _script("publish", needs="restore")
+CANCEL = _script("cancel", needs="restore")
+DELETE = _script("delete", needs="runs")
+REAP = _script("reap", needs="homes")
+REGISTER = _script("register", needs="homes")

@@ -15,6 +15,7 @@ from typing import Any, cast
 
 from redis.asyncio import Redis
 
+from internal.ids import random_token
 from internal.rdb.keys import Keys
 from internal.rdb.scripts import Script
 from internal.task import scripts
@@ -79,11 +80,11 @@ class TaskStore:
 
     async def cancel(self, ref: str) -> Reply:
         """CANCEL; words: ok (state), cancelling (state), illegal (state), missing."""
-        return await self._write(scripts.CANCEL, [ref])
+        return await self._write(scripts.CANCEL, [ref, random_token()])
 
     async def delete(self, ref: str) -> Reply:
         """DELETE; words: ok, illegal (state), missing."""
-        return await self._write(scripts.DELETE, [ref])
+        return await self._write(scripts.DELETE, [ref, random_token()])
 
     async def find(self, tenant: str, task: str, *, with_iterations: bool = False) -> Task | None:
         """The task, or None when there is no such one."""

@@ -1,15 +1,18 @@
 #!lua flags=allow-oom
 -- CANCEL: end what is queued at once; ask the worker of what runs.
--- ARGV: 1 ref
+-- ARGV: 1 ref, 2 operation id
 -- -> {'ok', state} ended, the state it is in now | {'cancelling', state} asked | {'illegal', state} | {'missing'}
-local ref = ARGV[1]
-local h = load(ref)
-if not h.status then return {'missing'} end
-if FINISHED[h.status] or h.pushing then return {'illegal', h.status} end
-if h.at then
-  cancel_queued(ref, h)
-  return {'ok', h.status}
+local t, op = load(ARGV[1]), ARGV[2]
+local f = t.f
+if not f.status then return {'missing'} end
+if f.cancel_op == op then return {f.cancel and 'cancelling' or 'ok', f.status} end
+if FINISHED[f.status] or f.pushing then return {'illegal', f.status} end
+set(t, {cancel_op = op})
+if f.at then
+  cancel_queued(t)
+  return {'ok', f.status}
 end
-set(ref, h, {cancel = 1})
-redis.call('PUBLISH', P .. 'control', 'cancel ' .. ref)
-return {'cancelling', h.status}
+set(t, {cancel = 1})
+save(t)
+redis.call('PUBLISH', P .. 'control', 'cancel ' .. t.ref)
+return {'cancelling', f.status}

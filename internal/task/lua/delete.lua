@@ -1,12 +1,14 @@
 #!lua flags=allow-oom
 -- DELETE: erase a finished task and everything Redis has of it.
--- ARGV: 1 ref
+-- ARGV: 1 ref, 2 operation id
 -- -> {'ok'} | {'illegal', state} | {'missing'}
-local ref = ARGV[1]
-local status = redis.call('HGET', task_key(ref), 'status')
-if not status then return {'missing'} end
+local key = task_key(ARGV[1])
+local status = redis.call('HGET', key, 'status')
+if not status then
+  return {redis.call('GET', key .. ':deleted') == ARGV[2] and 'ok' or 'missing'}  -- repeated by the client library
+end
 if not FINISHED[status] then return {'illegal', status} end
-local key = task_key(ref)
 redis.call('UNLINK', key, key .. ':events', key .. ':iterations', key .. ':work')
-forget(ref)
+redis.call('SET', key .. ':deleted', ARGV[2], 'EX', 60)
+forget(ARGV[1])
 return {'ok'}

@@ -4,8 +4,11 @@
 -- -> {'ok'} stored | {'dup', id} the same request before | {'conflict', id} the key with another request
 --    | {'deleted', id} the key's task was deleted since
 local tenant, id = ARGV[1], ARGV[2]
-local ref = tenant .. '/' .. id
-if redis.call('EXISTS', task_key(ref)) == 1 then return {'ok'} end        -- the same call, repeated by the client library
+local t = load(tenant .. '/' .. id)
+if t.f.status then return {'ok'} end                            -- the same call, repeated by the client library
+local fields = {id = id, tenant = tenant, created_at = NOW, since = NOW}
+for i = 6, #ARGV, 2 do fields[ARGV[i]] = ARGV[i + 1] end
+assert(PRIORITY[fields.priority] and NEXT[fields.status], 'not a task')
 if ARGV[3] ~= '' then
   local key = tenant_key(tenant, 'idempotency:' .. ARGV[3])
   local known = redis.call('HMGET', key, 'id', 'hash')
@@ -17,13 +20,11 @@ if ARGV[3] ~= '' then
   redis.call('HSET', key, 'id', id, 'hash', ARGV[4])
   redis.call('EXPIRE', key, ARGV[5])
 end
-local h = {}
-local fields = {id = id, tenant = tenant, created_at = NOW, seq = 0}
-for i = 6, #ARGV, 2 do fields[ARGV[i]] = ARGV[i + 1] end
-set(ref, h, fields)
-row(ref, h, {prompt = h.prompt, status = h.status})
+set(t, fields)
+row(t, {prompt = fields.prompt, status = fields.status})
 redis.call('ZADD', tenant_key(tenant, 'index'), NOW, id)
-move_index(ref, nil, h.status)
-emit(ref, h, {'system', 'task_created', '{}'})
-push(ref, h, false)
+redis.call('ZADD', tenant_key(tenant, 'state:' .. fields.status), NOW, id)
+emit(t, 'system', 'task_created', '{}')
+push(t, false)
+save(t)
 return {'ok'}

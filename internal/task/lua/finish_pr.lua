@@ -2,26 +2,26 @@
 -- FINISH_PR: end a create-pr run, with its pull request or with everything as it was before.
 -- ARGV: 1 ref, 2 token, 3 operation id, 4 pull request URL or '', 5 its number, 6 branch, 7 '1' when it was updated,
 --       8 reason and 9 message of the failure when there is no URL
--- -> {'ok', state} | {'dup', state} | {'fenced', state or ''} | {'illegal', state}
-local ref = ARGV[1]
-local h = load(ref)
-if not h.status then return {'fenced', ''} end
-if h.op == ARGV[3] then return {'dup', h.status} end
-if not h.token or h.token ~= ARGV[2] then return {'fenced', h.status} end
-if h.kind ~= 'publish' then return {'illegal', h.status} end
-set(ref, h, {op = ARGV[3]})
-release(ref, h)
-if ARGV[4] == '' then
-  if h.cancel then fail_publish(ref, h, 'canceled', CANCELLED) else fail_publish(ref, h, ARGV[8], ARGV[9]) end
-  return {'ok', h.status}
+-- -> {'ok', state} | {'dup', state} | {'fenced', state or ''} | {'cancelled'} a cancel was accepted: report that
+--    instead | {'illegal', state}
+local t, op, url, number, branch = load(ARGV[1]), ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6]
+local f = t.f
+if not f.status then return {'fenced', ''} end
+if f.op == op then return {'dup', f.status} end
+if f.token ~= ARGV[2] then return {'fenced', f.status} end
+if f.kind ~= 'publish' then return {'illegal', f.status} end
+if url == '' then
+  if f.cancel and ARGV[8] ~= 'canceled' then return {'cancelled'} end
+  release(t)
+  fail_publish(t, ARGV[8], ARGV[9], op)
+  return {'ok', f.status}
 end
-set(ref, h, {pr_url = ARGV[4], pr_number = ARGV[5], branch = ARGV[6]})
-set_state(ref, h, 'pr_created')
-emit(ref, h, {'git', 'pr_created', '{"pr_url":' .. quote(ARGV[4]) .. ',"pr_number":' .. ARGV[5] .. ',"branch":' .. quote(ARGV[6])
-  .. ',"updated":' .. (ARGV[7] == '1' and 'true' or 'false') .. '}'})
-set(ref, h, {finished_at = NOW})
-announce(ref, h, 'task.pr_created', 'pr_created', '')
-clear(ref, h, 'cancel', 'prev', 'waited', 'pr_error', 'pr_options')
-retain(ref, h)
-say_done(ref, h)
+assert(number, 'a pull request has a number')
+release(t)
+set(t, {op = op, pr_url = url, pr_number = number, branch = branch, finished_at = NOW})
+set_state(t, 'pr_created')
+emit(t, 'git', 'pr_created', '{"pr_url":' .. quote(url) .. ',"pr_number":' .. text(number) .. ',"branch":' .. quote(branch)
+  .. ',"updated":' .. (ARGV[7] == '1' and 'true' or 'false') .. '}')
+announce(t, 'task.pr_created', 'pr_created', '')
+close_run(t)
 return {'ok', 'pr_created'}

@@ -3,19 +3,19 @@
 -- ARGV: 1 ref, 2 token, 3 operation id, 4 ms until it may run again (0: now, at the head of its list),
 --       5 reason, 6 '1' when this counts as a repeat of the run
 -- -> {'ok', state} | {'dup', state} | {'fenced', state or ''} | {'cancelled'} end the run instead
-local ref = ARGV[1]
-local h = load(ref)
-if not h.status then return {'fenced', ''} end
-if h.op == ARGV[3] then return {'dup', h.status} end
-if not h.token or h.token ~= ARGV[2] then return {'fenced', h.status} end
-if h.cancel then return {'cancelled'} end
-give_back(ref, h, ',"reason":' .. quote(ARGV[5]))
-set(ref, h, {op = ARGV[3], retries = tonumber(h.retries or 0) + tonumber(ARGV[6])})
-local delay = tonumber(ARGV[4])
+local t, op, delay = load(ARGV[1]), ARGV[3], tonumber(ARGV[4])
+local f = t.f
+if not f.status then return {'fenced', ''} end
+if f.op == op then return {'dup', f.status} end
+if f.token ~= ARGV[2] then return {'fenced', f.status} end
+if f.cancel then return {'cancelled'} end
+give_back(t, ARGV[5])
+set(t, {op = op, retries = tonumber(f.retries) + tonumber(ARGV[6])})
 if delay > 0 then
-  redis.call('ZADD', P .. 'due', NOW + delay, ref)
-  wait_for(ref, h, 'due', 'retry', NOW + delay)
+  redis.call('ZADD', P .. 'due', NOW + delay, t.ref)
+  wait_for(t, 'due', 'retry', NOW + delay)
 else
-  push(ref, h, true)
+  push(t, true)
 end
-return {'ok', h.status}
+save(t)
+return {'ok', f.status}

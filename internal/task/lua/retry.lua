@@ -1,28 +1,27 @@
 -- RETRY: queue the same iteration of a failed task again, from the work before it.
 -- ARGV: 1 ref, 2 operation id, 3 gates
 -- -> {'ok', iteration, state} | {'illegal', state} | {'missing'}
-local ref = ARGV[1]
-local h = load(ref)
-if not h.status then return {'missing'} end
-if h.request == ARGV[2] then return {'ok', tonumber(h.iteration), h.status} end
-if h.status ~= 'failed' then return {'illegal', h.status} end
-lift_retention(ref)
-keep_document(ref, h)
-local home, truncated = '', '0'                                  -- where the work before this iteration lies
-for number = tonumber(h.iteration) - 1, 1, -1 do
-  local found = redis.call('HMGET', task_key(ref) .. ':iterations', number .. '.home', number .. '.work')
-  if found[2] then
-    home = found[1] or ''
-    truncated = string.find(found[2], '"truncated":true', 1, true) and '1' or '0'
-    break
+local t = load(ARGV[1])
+local f = t.f
+if not f.status then return {'missing'} end
+if f.request == ARGV[2] then return {'ok', tonumber(f.iteration), f.status} end
+if f.status ~= 'failed' then return {'illegal', f.status} end
+
+-- The newest recorded work before this iteration: where it lies, and what it had changed.
+local function work_before()
+  for number = tonumber(f.iteration) - 1, 1, -1 do
+    local found = redis.call('HMGET', t.key .. ':iterations', number .. '.work', number .. '.home', number .. '.changes')
+    if found[1] then return cjson.decode(found[1]), found[2], found[3] end
   end
 end
-set(ref, h, {request = ARGV[2], kind = 'retry', gates = ARGV[3], home = home, truncated = truncated, attempt = 0, lost = 0, retries = 0,
-  usage = h.no_usage})
-clear(ref, h, 'result', 'failure', 'started_at', 'finished_at', 'op')
-for _, name in ipairs({'result', 'failure', 'changes', 'usage', 'work', 'home', 'started_at', 'ended_at'}) do
-  redis.call('HDEL', task_key(ref) .. ':iterations', h.iteration .. '.' .. name)
-end
-set_state(ref, h, queued_state(h))
-push(ref, h, false)
-return {'ok', tonumber(h.iteration), h.status}
+
+local work, home, changes = work_before()
+begin_run(t, 'retry', ARGV[2], ARGV[3])
+for _, name in ipairs(ROW) do row(t, {[name] = false}) end
+set(t, {home = home or '', truncated = work and work.truncated and 1 or 0, usage = f.no_usage})
+clear(t, 'result', 'failure', 'changes')
+if changes then set(t, {changes = changes}) end
+set_state(t, queued_state(t))
+push(t, false)
+save(t)
+return {'ok', tonumber(f.iteration), f.status}

@@ -1,0 +1,35 @@
+-- The event log and the state of a task. NEXT and FINISHED, the state table, come from internal/task/state.py.
+
+local now_stamp
+local function STAMP()
+  now_stamp = now_stamp or stamp(NOW)
+  return now_stamp
+end
+
+-- Number, store and publish events: flat triples type, event, data (a JSON object as text). The caller saves
+-- the task, whose field `seq` has the last number.
+local function emit_all(t, events)
+  local key, channel = t.key .. ':events', P .. 'task:' .. t.id .. ':stream'
+  local seq = tonumber(t.f.seq or 0)
+  for i = 1, #events, 3 do
+    seq = seq + 1
+    local envelope = '{"id":' .. seq .. ',"type":"' .. events[i] .. '","event":"' .. events[i + 1]
+      .. '","data":' .. events[i + 2] .. ',"ts":"' .. STAMP() .. '"}'
+    redis.call('XADD', key, seq .. '-0', 'e', envelope)
+    redis.call('PUBLISH', channel, envelope)
+  end
+  set(t, {seq = seq})
+end
+local function emit(t, type_, event, data) emit_all(t, {type_, event, data}) end
+
+-- extra: further members of the event, as JSON text that begins with a comma, or nil
+local function set_state(t, to, extra)
+  local from = t.f.status
+  if not (NEXT[from] and NEXT[from][to]) then error('illegal transition ' .. from .. ' to ' .. to) end
+  set(t, {status = to})
+  if t.f.kind ~= 'publish' then row(t, {status = to}) end
+  redis.call('ZREM', tenant_key(t.tenant, 'state:' .. from), t.id)
+  redis.call('ZADD', tenant_key(t.tenant, 'state:' .. to), NOW, t.id)
+  emit(t, 'system', 'state', '{"from":"' .. from .. '","to":"' .. to .. '"' .. (extra or '') .. '}')
+end
+local function because(reason) return ',"reason":' .. quote(reason) end

@@ -1,0 +1,139 @@
+-- Where a queued task stands: in a list, at a gate, waiting for a time or for a home. Field `at` says which,
+-- and the sorted set `queued` has everything that does, by the time its run was queued (field `since`).
+--
+-- A *lane* is agent, publish or alone. A *suffix* is "" for the common lists and "@<home>" for those of one
+-- home. A tenant with work in a lane's lists has an entry with its virtual time in `flows:<lane><suffix>`.
+
+local PRIORITY = {high = 0, normal = 1, low = 2}
+local LIVES = 3          -- workers a run may lose before it is a dead letter
+local BELL_TTL = 60      -- s; a bell that nobody hears is of no use, workers look by themselves each 2 s
+
+local function list_key(lane, suffix, tenant, prio) return P .. 'queue:' .. lane .. suffix .. ':' .. tenant .. ':' .. prio end
+local function flow_entry(lane, suffix, tenant) return 'flow ' .. lane .. suffix .. ' ' .. tenant end
+
+local function lane_of(t)
+  if tonumber(t.f.lost or 0) >= LIVES - 1 then return 'alone' end -- one more and it is dead: it takes nobody with it
+  return t.f.kind == 'publish' and 'publish' or 'agent'
+end
+local function queued_state(t)
+  if t.f.kind == 'publish' then return 'creating_pr' end
+  return t.f.iteration == '1' and 'pending' or 'awaiting_instruction'
+end
+
+-- At most 64 entries; the TTL counts from the first.
+local function ring(bell)
+  local length = redis.call('LPUSH', bell, '1')
+  if length == 1 then redis.call('EXPIRE', bell, BELL_TTL)
+  elseif length > 64 then redis.call('LTRIM', bell, 0, 63) end
+end
+local function ring_lane(lane, suffix) ring(P .. 'bell:' .. lane .. suffix) end
+
+local function has_work(lane, suffix, tenant)
+  return redis.call('EXISTS', list_key(lane, suffix, tenant, 0), list_key(lane, suffix, tenant, 1),
+    list_key(lane, suffix, tenant, 2)) > 0
+end
+-- A tenant that joins starts at the larger of the lane's clock and its own last time, never at 0.
+local function join(lane, suffix, tenant)
+  local flows = P .. 'flows:' .. lane .. suffix
+  if redis.call('ZSCORE', flows, tenant) then return end
+  if redis.call('ZSCORE', gate_key('tenant:' .. tenant, 'parked'), flow_entry(lane, suffix, tenant)) then return end
+  local own = tonumber(redis.call('ZSCORE', P .. 'served:' .. lane, tenant) or 0)
+  local passed = tonumber(redis.call('GET', P .. 'clock:' .. lane) or 0)
+  redis.call('ZADD', flows, math.max(own, passed), tenant)
+end
+local function forget_if_empty(gate)
+  if redis.call('EXISTS', gate_key(gate, 'parked')) == 0 then redis.call('ZREM', P .. 'gates:parked', gate) end
+end
+local function leave_if_empty(lane, suffix, tenant)
+  if has_work(lane, suffix, tenant) then return end
+  redis.call('ZREM', P .. 'flows:' .. lane .. suffix, tenant)
+  local gate = 'tenant:' .. tenant
+  if redis.call('ZREM', gate_key(gate, 'parked'), flow_entry(lane, suffix, tenant)) == 1 then forget_if_empty(gate) end
+end
+
+-- Put a queued task into a list: where its work lies, or the common ones when suffix says so.
+local function push(t, front, suffix)
+  local lane, home = lane_of(t), t.f.home or ''
+  if not suffix then suffix = home ~= '' and not t.f.lost_work and '@' .. home or '' end
+  if suffix ~= '' then redis.call('ZADD', P .. 'homes', 'NX', 0, home) end
+  redis.call(front and 'LPUSH' or 'RPUSH', list_key(lane, suffix, t.tenant, PRIORITY[t.f.priority]), t.id)
+  set(t, {at = 'list ' .. lane .. ' ' .. suffix})
+  clear(t, 'wait_reason', 'wait_until')
+  redis.call('ZADD', P .. 'queued', 'NX', t.f.since, t.ref)
+  join(lane, suffix, t.tenant)
+  ring_lane(lane, suffix)
+end
+
+-- What a task waits for and where it stands meanwhile; said once per reason.
+local function wait_for(t, at, reason, until_ms)
+  set(t, {at = at, wait_reason = reason})
+  if until_ms then set(t, {wait_until = until_ms}) else clear(t, 'wait_until') end
+  redis.call('ZADD', P .. 'queued', 'NX', t.f.since, t.ref)
+  if t.f.waited ~= reason then
+    set(t, {waited = reason})
+    local when = until_ms and '"' .. stamp(until_ms) .. '"' or 'null'
+    emit(t, 'system', 'waiting', '{"reason":"' .. reason .. '","until":' .. when .. '}')
+  end
+end
+local function park(t, gate)
+  local score = (PRIORITY[t.f.priority] + 1) * 1e13 + tonumber(t.f.since)
+  redis.call('ZADD', gate_key(gate, 'parked'), score, 'task ' .. t.ref)
+  redis.call('ZADD', P .. 'gates:parked', 'NX', NOW, gate)
+  wait_for(t, 'gate ' .. gate, 'cap')
+end
+-- The whole tenant waits at its own gate; its tasks stay in their lists.
+local function park_flow(gate, lane, suffix, tenant)
+  if redis.call('ZREM', P .. 'flows:' .. lane .. suffix, tenant) == 0 then return end
+  redis.call('ZADD', gate_key(gate, 'parked'), 0, flow_entry(lane, suffix, tenant))
+  redis.call('ZADD', P .. 'gates:parked', 'NX', NOW, gate)
+end
+
+local function unpark_flow(entry)
+  local lane, suffix, tenant = string.match(entry, '^flow (%a+)(@?[^ ]*) (.*)$')
+  if not has_work(lane, suffix, tenant) then return end
+  if suffix ~= '' then redis.call('ZADD', P .. 'homes', 'NX', 0, string.sub(suffix, 2)) end
+  join(lane, suffix, tenant)
+  ring_lane(lane, suffix)
+end
+-- Let the parked flows of a gate go on, else up to `count` of its parked tasks, each to the head of its list.
+-- Returns how many went.
+local function unpark(gate, count)
+  local parked = gate_key(gate, 'parked')
+  local entries = redis.call('ZRANGEBYSCORE', parked, 0, 0, 'LIMIT', 0, 16)
+  if #entries == 0 then entries = redis.call('ZRANGE', parked, 0, count - 1) end
+  if #entries > 0 then redis.call('ZREM', parked, unpack(entries)) end
+  for i = #entries, 1, -1 do                                    -- the first one last, so it stands before the others
+    local ref = string.match(entries[i], '^task (.*)$')
+    if ref then
+      local t = load(ref)
+      if t.f.at == 'gate ' .. gate then
+        push(t, true)
+        save(t)
+      end
+    else
+      unpark_flow(entries[i])
+    end
+  end
+  forget_if_empty(gate)
+  return #entries
+end
+
+-- Take a queued task out of wherever it stands.
+local function withdraw(t)
+  local at = t.f.at or ''
+  local lane, suffix = string.match(at, '^list (%a+) (.*)$')
+  local gate, home = string.match(at, '^gate (.*)$'), string.match(at, '^home (.*)$')
+  if lane then
+    redis.call('LREM', list_key(lane, suffix, t.tenant, PRIORITY[t.f.priority]), 1, t.id)
+    leave_if_empty(lane, suffix, t.tenant)
+  elseif gate then
+    redis.call('ZREM', gate_key(gate, 'parked'), 'task ' .. t.ref)
+    forget_if_empty(gate)
+  elseif home then
+    redis.call('ZREM', P .. 'home:' .. home .. ':away', t.ref)
+  elseif at == 'due' then
+    redis.call('ZREM', P .. 'due', t.ref)
+  end
+  redis.call('ZREM', P .. 'queued', t.ref)
+  clear(t, 'at', 'wait_reason', 'wait_until', 'waited')
+end

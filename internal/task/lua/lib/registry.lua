@@ -1,0 +1,31 @@
+-- Who lives: the registry of workers and homes, and when Redis was last spoken to.
+
+local WORKER_TTL = 15    -- s a silent worker stays in the registry
+
+local function enter_registry(worker, home, info)
+  local key, home_key = P .. 'worker:' .. worker, P .. 'home:' .. home
+  redis.call('HSET', key, 'id', worker, 'home', home, 'info', info, 'seen', text(NOW))
+  redis.call('EXPIRE', key, WORKER_TTL)
+  redis.call('ZADD', P .. 'workers', NOW, worker)
+  redis.call('ZADD', home_key, NOW, worker)
+  redis.call('EXPIRE', home_key, WORKER_TTL)
+end
+local function leave_registry(worker, home)
+  redis.call('DEL', P .. 'worker:' .. worker)
+  redis.call('ZREM', P .. 'workers', worker)
+  redis.call('ZREM', P .. 'home:' .. home, worker)
+end
+local function home_lives(home)
+  return redis.call('ZCOUNT', P .. 'home:' .. home, NOW - WORKER_TTL * 1000, '+inf') > 0
+end
+
+-- Note that somebody speaks to Redis; true while nothing may be reaped. After a silence of more than 5 s
+-- (Redis or the whole system was away) that is one full lease, so an outage is not the death of everybody.
+local function contact(lease)
+  local key = P .. 'contact'
+  local known = redis.call('HMGET', key, 'last', 'quiet_until')
+  local quiet_until = tonumber(known[2] or 0)
+  if NOW - tonumber(known[1] or NOW) > 5000 then quiet_until = NOW + lease end
+  redis.call('HSET', key, 'last', text(NOW), 'quiet_until', text(quiet_until))
+  return quiet_until > NOW
+end

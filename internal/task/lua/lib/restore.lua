@@ -1,0 +1,74 @@
+-- INSTRUCT, RETRY and PUBLISH keep the finished document in `prev`, so that what was delivered can stay
+-- delivered: a run that is cancelled before it is claimed, and a create-pr that fails, put it back.
+
+-- What no run takes back: what was given at creation, and what only counts on.
+local LASTING = {}
+for name in string.gmatch('id tenant created_at repo_url prompt priority labels config callback_url trace_id task_url '
+  .. 'access_token ai_api_key retain no_usage usage_total seq iterations_used request cancel_op prev', '%S+') do
+  LASTING[name] = true
+end
+-- What RETRY erases from the row of its iteration. Field `op` stays: a repeated FINISH is known by it.
+local ROW = {'status', 'result', 'failure', 'changes', 'usage', 'work', 'home', 'started_at', 'ended_at'}
+
+local function kept_row(t)
+  local names, kept = {}, {}
+  for i, name in ipairs(ROW) do names[i] = t.f.iteration .. '.' .. name end
+  local found = redis.call('HMGET', t.key .. ':iterations', unpack(names))
+  for i, name in ipairs(ROW) do kept[name] = found[i] or nil end
+  return kept
+end
+
+-- Begin a run of a finished task: its document and, for a retry, its row are kept, its counters start again.
+local function begin_run(t, kind, request, gates)
+  local kept = {doc = {}, row = kind == 'retry' and kept_row(t) or {}}
+  kept.dead = redis.call('ZSCORE', P .. 'dead', t.ref) or nil
+  for name, value in pairs(t.f) do
+    if not LASTING[name] then kept.doc[name] = value end
+  end
+  lift_retention(t)
+  redis.call('ZREM', P .. 'dead', t.ref)
+  set(t, {prev = cjson.encode(kept), kind = kind, request = request, gates = gates, since = NOW, attempt = 0, lost = 0, retries = 0})
+  clear(t, 'started_at', 'finished_at', 'pr_error')
+end
+
+local function put_document_back(t)
+  local kept = cjson.decode(t.f.prev)
+  if kept.row.status then
+    for _, name in ipairs(ROW) do row(t, {[name] = kept.row[name] or false}) end
+  end
+  for name in pairs(t.f) do
+    if not LASTING[name] and not kept.doc[name] then clear(t, name) end
+  end
+  set(t, kept.doc)
+  if kept.dead then redis.call('ZADD', P .. 'dead', kept.dead, t.ref) end
+end
+
+local function status_before(t) return cjson.decode(t.f.prev).doc.status end
+
+-- End a create-pr run without a pull request: everything as before, with the reason. op: of the report, if any
+local function fail_publish(t, reason, message, op)
+  set_state(t, status_before(t), because(reason))
+  put_document_back(t)
+  set(t, {pr_error = message, op = op})
+  emit(t, 'git', 'pr_failed', '{"error":' .. quote(message) .. ',"reason":' .. quote(reason) .. '}')
+  close_run(t)
+end
+
+-- End a run for which no worker speaks any more, because it was cancelled.
+local function cancel_run(t)
+  emit(t, 'system', 'task_cancelled', '{}')
+  if t.f.kind == 'publish' then fail_publish(t, 'canceled', CANCELLED) else fail_run(t, 'canceled', CANCELLED) end
+end
+
+-- End what is queued, because it was cancelled. A follow-up keeps its row, as failed; a retry gets back the old one.
+local function cancel_queued(t)
+  withdraw(t)
+  if t.f.kind == 'publish' or not t.f.prev then return cancel_run(t) end
+  local failure = failure_of('canceled', CANCELLED)
+  emit(t, 'system', 'task_cancelled', '{}')
+  set_state(t, status_before(t), because('canceled'))
+  row(t, {status = 'failed', failure = failure, ended_at = NOW})
+  tell_failed(t, CANCELLED, failure)
+  put_document_back(t)
+  close_run(t)
+end

@@ -1,0 +1,97 @@
+-- The end of a run: its lease and gates, its record, its webhook, its counters, its TTL.
+
+local CANCELLED = 'cancelled by user'
+local BUCKETS = {10, 30, 60, 120, 300, 600, 1800}               -- s, of the histogram of run times
+
+-- Give up the lease and the places at the gates; each gate lets one waiting entry go on.
+local function release(t)
+  redis.call('ZREM', P .. 'leases', t.ref)
+  if t.f.worker then redis.call('SREM', P .. 'held:' .. t.f.worker, t.ref) end
+  if t.f.token then redis.call('DEL', P .. 'claim:' .. t.f.token) end
+  for _, gate in ipairs(gates_of(t)) do
+    if redis.call('SREM', gate_key(gate.key, 'held'), t.ref) == 1
+      and redis.call('EXISTS', gate_key(gate.key, 'parked')) == 1 then unpark(gate.key, 1) end
+  end
+  clear(t, 'token', 'worker', 'claim', 'batch', 'pushing')
+end
+
+local function retain(t)
+  for _, name in ipairs({'', ':events', ':iterations', ':work'}) do redis.call('EXPIRE', t.key .. name, t.f.retain) end
+  redis.call('ZADD', P .. 'expiring', NOW + tonumber(t.f.retain) * 1000, t.ref)
+end
+local function lift_retention(t)
+  for _, name in ipairs({'', ':events', ':iterations', ':work'}) do redis.call('PERSIST', t.key .. name) end
+  redis.call('ZREM', P .. 'expiring', t.ref)
+end
+
+-- One webhook: the outbox entry with its body. Its id has the number of the run's final event, so it is the
+-- same however often this is told. members: JSON text that begins with a comma, or ''
+local function announce(t, event, status, members)
+  local f = t.f
+  if not f.callback_url then return end
+  local delivery = 'evt_' .. t.id .. '_' .. f.seq
+  local body = '{"type":"' .. event .. '","task_id":"' .. t.id .. '","status":"' .. status .. '","iteration":' .. f.iteration
+    .. members .. ',"labels":' .. (f.labels or '{}')
+    .. (f.pr_url and ',"pr_url":' .. quote(f.pr_url) .. ',"pr_number":' .. f.pr_number or '')
+    .. (f.trace_id and ',"trace_id":' .. quote(f.trace_id) or '')
+    .. ',"finished_at":"' .. STAMP() .. '","task_url":' .. quote(f.task_url or '') .. '}'
+  redis.call('HSET', P .. 'delivery:' .. delivery, 'id', delivery, 'tenant', t.tenant, 'task_id', t.id, 'url', f.callback_url,
+    'event', event, 'body', body, 'attempts', '0', 'created_at', text(NOW), 'trace_id', f.trace_id or '')
+  redis.call('ZADD', P .. 'outbox', NOW, delivery)
+  ring(P .. 'outbox:bell')
+end
+
+local function count_run(t, status)
+  local counters = P .. 'counters'
+  local seconds = t.f.started_at and (NOW - tonumber(t.f.started_at)) / 1000 or 0
+  redis.call('HINCRBY', counters, 'tasks:' .. status, 1)
+  redis.call('HINCRBYFLOAT', counters, 'duration_sum:' .. status, string.format('%.3f', seconds))
+  for _, bound in ipairs(BUCKETS) do
+    if seconds <= bound then redis.call('HINCRBY', counters, 'duration_bucket:' .. status .. ':' .. bound, 1) end
+  end
+end
+
+-- The last step of every run: nothing of it stays but its record, and that for `retain` seconds.
+local function close_run(t)
+  clear(t, 'cancel', 'prev', 'since', 'waited', 'lost_work', 'pr_options')
+  save(t)
+  retain(t)
+  redis.call('PUBLISH', P .. 'task:' .. t.id .. ':done', '{"task_id":"' .. t.id .. '","status":"' .. t.f.status
+    .. '","changes_summary":' .. (t.f.changes or 'null') .. '}')
+end
+
+local function failure_of(reason, message)
+  return '{"reason":' .. quote(reason) .. ',"message":' .. quote(message) .. ',"retryable":false,"detail":null}'
+end
+-- The final event of a run that failed, its webhook and its counters.
+local function tell_failed(t, message, failure)
+  local members = '"error":' .. quote(message) .. ',"failure":' .. failure
+  emit(t, 'system', 'task_failed', '{' .. members .. ',"iteration":' .. t.f.iteration .. '}')
+  announce(t, 'task.failed', 'failed', ',' .. members)
+  count_run(t, 'failed')
+end
+-- End a run as failed for a reason that no worker reported.
+local function fail_run(t, reason, message)
+  local failure = failure_of(reason, message)
+  set_state(t, 'failed', because(reason))
+  set(t, {failure = failure, finished_at = NOW})
+  row(t, {failure = failure, ended_at = NOW})
+  if t.f.kind == 'retry' then redis.call('HDEL', t.key .. ':work', t.f.iteration) end  -- of the run before
+  tell_failed(t, message, failure)
+  close_run(t)
+end
+
+-- Give a claimed task back to the queued state it came from; the caller puts it where it waits.
+local function give_back(t, reason)
+  release(t)
+  if t.f.kind ~= 'publish' then set_state(t, queued_state(t), because(reason)) end
+end
+
+-- Take a task that is erased or expired out of every index.
+local function forget(ref)
+  local tenant, id = split(ref)
+  redis.call('ZREM', P .. 'expiring', ref)
+  redis.call('ZREM', P .. 'dead', ref)
+  redis.call('ZREM', tenant_key(tenant, 'index'), id)
+  for state in pairs(FINISHED) do redis.call('ZREM', tenant_key(tenant, 'state:' .. state), id) end
+end
