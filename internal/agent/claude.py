@@ -13,7 +13,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from internal.agent.claude_ending import CREDENTIALS
+from internal.agent.claude_ending import CREDENTIALS, SECRETS
 from internal.agent.claude_output import ClaudeParser
 from internal.agent.claude_session import move_session
 from internal.agent.jsonline import as_session_id
@@ -107,15 +107,17 @@ def _argv(request: AgentRequest) -> tuple[str, ...]:
 
 
 def _environment(request: AgentRequest) -> dict[str, str]:
-    """A key of the task's own replaces all credentials of the worker, never joins them."""
-    worker = request.environment
-    names = () if request.api_key else CREDENTIALS
-    environment = allowed_environment(worker, home=request.home, names=names) | _settings()
+    """A key of the task's own replaces what the worker has, and is never sent to its gateway."""
+    names = set(request.environment_names)
     if request.api_key:
-        environment["ANTHROPIC_API_KEY"] = request.api_key
-    return environment | {
-        name: worker[name] for name in request.environment_names if name in worker
-    }
+        names -= SECRETS
+    else:
+        names |= set(CREDENTIALS)
+    allowed = allowed_environment(request.environment, home=request.home, names=names)
+    # Else sockets and the output of background commands lie in /tmp, for all tasks to read.
+    scratch = {"CLAUDE_CODE_TMPDIR": str(request.home / ".cache" / "claude")}
+    key = {"ANTHROPIC_API_KEY": request.api_key} if request.api_key else {}
+    return {**_settings(), **scratch, **allowed, **key}
 
 
 def _settings() -> dict[str, str]:

@@ -15,12 +15,8 @@ from internal.agent.ending import describe_exit
 from internal.agent.jsonline import as_count, as_list, as_text
 from internal.agent.model import Ending, ExitStatus, Json
 
-CREDENTIALS = (
-    "ANTHROPIC_API_KEY",
-    "ANTHROPIC_AUTH_TOKEN",
-    "ANTHROPIC_BASE_URL",
-    "CLAUDE_CODE_OAUTH_TOKEN",
-)
+SECRETS = frozenset({"ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"})
+CREDENTIALS = (*sorted(SECRETS), "ANTHROPIC_BASE_URL")
 
 _ADVICE = (
     "Give the task an ai_api_key, or the worker ANTHROPIC_API_KEY, CLAUDE_CODE_OAUTH_TOKEN, or"
@@ -30,6 +26,7 @@ _NO_CREDENTIAL = re.compile(
     r"not logged in|invalid api key|failed to authenticate|please run /login", re.I
 )
 _NO_CREDIT = re.compile(r"credit balance is too low|usage limit reached|hit your \w* ?limit", re.I)
+_DIAGNOSTIC = "[ede_diagnostic]"  # for its developers: how far an interrupted turn had come
 _NO_SESSION = re.compile(r"no conversation found with session id", re.I)
 
 
@@ -52,7 +49,6 @@ class ResultLine:
     errors: str = ""
     status: int = 0
     """The model API's HTTP status, 0 when it did not come to that."""
-    turns: int = 0
     denied: int = 0
     """Tool calls that were refused; such a run says success."""
 
@@ -60,13 +56,13 @@ class ResultLine:
     def read(cls, line: Json) -> ResultLine:
         """Pick the members out of a decoded result line."""
         subtype = as_text(line.get("subtype"))
+        errors = map(as_text, as_list(line.get("errors")))
         return cls(
             subtype=subtype,
             is_error=line.get("is_error") is True or subtype.startswith("error"),
             text=as_text(line.get("result")),
-            errors="; ".join(filter(None, map(as_text, as_list(line.get("errors"))))),
+            errors="; ".join(e for e in errors if e and not e.startswith(_DIAGNOSTIC)),
             status=as_count(line.get("api_error_status")),
-            turns=as_count(line.get("num_turns")),
             denied=len(as_list(line.get("permission_denials"))),
         )
 
@@ -85,32 +81,31 @@ def judge(status: ExitStatus, line: ResultLine | None, *, has_text: bool) -> Ver
     if status.code == 0 and (line is not None or has_text):
         detail: Json | None = {"permission_denials": line.denied} if line and line.denied else None
         return Verdict(ending=Ending.COMPLETED, detail=detail)
-    return _judge_words(f"it {describe_exit(status)}", 0)
+    return _judge_words(f"Claude Code {describe_exit(status)}", 0)
 
 
 def _judge_error(line: ResultLine) -> Verdict:
-    said = line.errors or line.text or line.subtype
     if line.subtype == "error_max_turns":
-        message = f"Claude Code reached its limit of {line.turns} turns (max_turns)"
+        message = "Claude Code reached its limit of turns (max_turns)"
         return Verdict(ending=Ending.FAILED, message=message, detail={"limit": "max_turns"})
     if line.subtype == "error_max_budget_usd":
         message = "Claude Code reached its budget (max_budget_usd)"
         return Verdict(ending=Ending.BUDGET_EXCEEDED, message=message)
-    if line.subtype == "error_during_execution" and not line.errors:
-        said = "the run was aborted"
-    return _judge_words(said, line.status)
+    said = line.errors or line.text
+    if line.subtype == "error_during_execution":
+        said = said or "the run was interrupted"
+    return _judge_words(f"Claude Code failed: {said or line.subtype}", line.status)
 
 
-def _judge_words(said: str, status: int) -> Verdict:
+def _judge_words(message: str, status: int) -> Verdict:
     detail: Json | None = {"status": status} if status else None
-    message = f"Claude Code failed: {said}"
-    if _NO_SESSION.search(said):
+    if _NO_SESSION.search(message):
         return Verdict(ending=Ending.SESSION_LOST, message=message)
-    if _NO_CREDIT.search(said):
+    if _NO_CREDIT.search(message):
         return Verdict(ending=Ending.QUOTA_EXHAUSTED, message=message, detail=detail)
     if status in {429, 529}:
         return Verdict(ending=Ending.RATE_LIMITED, message=message, detail=detail)
-    if status in {401, 403} or _NO_CREDENTIAL.search(said):
+    if status in {401, 403} or _NO_CREDENTIAL.search(message):
         message = f"{message}. {_ADVICE}"
         return Verdict(ending=Ending.AUTH_FAILED, message=message, detail=detail)
     return Verdict(ending=Ending.FAILED, message=message, detail=detail)

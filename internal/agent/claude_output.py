@@ -72,7 +72,8 @@ class ClaudeParser:
         verdict = judge(status, self._last_result, has_text=bool(self._last_text))
         is_limited = verdict.ending is Ending.RATE_LIMITED
         is_lost = verdict.ending is Ending.SESSION_LOST
-        said = self._last_result.text if self._last_result else ""
+        last = self._last_result
+        said = "" if last is None or last.is_error else last.text
         return AgentResult(
             ending=verdict.ending,
             text=said or self._last_text,

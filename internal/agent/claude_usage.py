@@ -1,11 +1,11 @@
 """
-What one run of Claude Code used, from lines that count in three ways.
+What one run of Claude Code used, from lines that count in several ways.
 
-A result line's `usage` covers the time since the result before it. Its money is counted per
-process by 2.1.197, but as a sum over the whole resumed session by 2.1.328, which adds
-`model_usage_since_last_result`. And each `assistant` line repeats its message's usage for every
-block, with the output tokens as they stood at the message's start: an estimate, taken only where
-no result came.
+2.1.328 says in `model_usage_since_last_result` what each result adds, and its sums cover the whole
+resumed session; the sums of 2.1.197 cover the process, which is what we want. `usage` covers the
+time since the last result, but is zero in some failures. And each `assistant` line repeats its
+message's usage for every block, with the output tokens as they stood at the message's start: an
+estimate, taken only where no result came.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from internal.agent.model import Json, Usage
 
 _UNSETTLED, _ID_CHARACTERS = 4096, 128  # far beyond real runs; a flood shall not fill the memory
 
+_SINCE_LAST = "model_usage_since_last_result"
 _OF_API = {
     "input_tokens": "input_tokens",
     "output_tokens": "output_tokens",
@@ -56,15 +57,24 @@ class ClaudeUsage:
     def add_result(self, line: Json) -> None:
         """A `result` line settles everything since the one before it."""
         self._unsettled.clear()
-        if isinstance(line.get("model_usage_since_last_result"), dict):
-            for used in map(as_object, as_object(line["model_usage_since_last_result"]).values()):
+        self._milliseconds += as_amount(line.get("duration_ms"))
+        self._turns += as_count(line.get("num_turns"))
+        if isinstance(line.get(_SINCE_LAST), dict):
+            for used in _models(line, _SINCE_LAST):
                 self._tokens.update(_tokens(used, _OF_MODEL))
                 self._cost_usd += as_amount(used.get("costUSD"))
         else:
+            self._add_sums(line)
+
+    def _add_sums(self, line: Json) -> None:
+        self._cost_usd = max(self._cost_usd, as_amount(line.get("total_cost_usd")))
+        sums = _models(line, "modelUsage")
+        if sums:
+            self._tokens.clear()
+        for used in sums:
+            self._tokens.update(_tokens(used, _OF_MODEL))
+        if not sums:  # a program that speaks the CLI need not say more
             self._tokens.update(_tokens(as_object(line.get("usage")), _OF_API))
-            self._cost_usd = max(self._cost_usd, as_amount(line.get("total_cost_usd")))
-        self._milliseconds += as_amount(line.get("duration_ms"))
-        self._turns += as_count(line.get("num_turns"))
 
     def total(self) -> Usage:
         """The run's usage as far as it is known."""
@@ -81,6 +91,10 @@ class ClaudeUsage:
             turns=self._turns + len(self._unsettled),
             model=self._model,
         )
+
+
+def _models(line: Json, name: str) -> list[Json]:
+    return [as_object(used) for used in as_object(line.get(name)).values()]
 
 
 def _tokens(used: Json, names: dict[str, str]) -> dict[str, int]:
