@@ -2,7 +2,7 @@
 Short programs of ours (git, version probes): run, with bounded time and output.
 
 Not for agents: there is no shim, so a command dies with the worker and its process group dies with
-the command, but a daemon in a session of its own would not. No shell is involved.
+the command, but a daemon in a session of its own would not. No shell reads the arguments.
 """
 
 from __future__ import annotations
@@ -37,8 +37,10 @@ _KILL_SECONDS = 10.0  # takes a moment, except for what waits for a dead network
 _DYING_WITH_US = (
     "import os, sys; sys.path.append(sys.argv[1]); "
     "from internal.process.spawn import signal_on_parent_death; "
-    "signal_on_parent_death(9); os.execv(sys.argv[2], sys.argv[2:])"
+    "signal_on_parent_death(9); os.getppid() == int(sys.argv[2]) or sys.exit(1); "
+    "os.execv(sys.argv[3], sys.argv[3:])"
 )
+_IF_WE_LIVE = 'test "$PPID" = "$0" && exec "$@"'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,14 +172,16 @@ def _dying_with_us() -> tuple[str, ...]:
     """
     What is put in front so that the kernel kills the command when we die.
 
-    util-linux' setpriv costs 1 ms; where it is missing or too old, Python does the same in 15 ms.
-    (A `preexec_fn` would run Python in a fork of a process with threads, which can deadlock.)
+    It asks for the signal, then looks whether we died before that. With util-linux' setpriv this
+    costs 2 ms; where that is missing or too old, Python does the same in 15 ms. (A `preexec_fn`
+    would run Python in a fork of a process with threads, which can deadlock.)
     """
+    us = str(os.getpid())
     setpriv = shutil.which("setpriv")
     if setpriv:
         prefix = (setpriv, "--pdeathsig", "KILL", "--")
         tried = subprocess.run([*prefix, setpriv, "--version"], capture_output=True, check=False)  # noqa: S603
         if tried.returncode == 0:
-            return prefix
+            return (*prefix, "/bin/sh", "-c", _IF_WE_LIVE, us)
     root = str(Path(internal.__file__).parents[1])
-    return (sys.executable, "-I", "-S", "-c", _DYING_WITH_US, root)
+    return (sys.executable, "-I", "-S", "-c", _DYING_WITH_US, root, us)

@@ -138,8 +138,12 @@ async def test_a_continue_from_elsewhere_does_not_thaw(make_spec: MakeSpec, tmp_
         await until_still(agent)
 
         size = size_of(counter)
-        os.kill(agent.pid, signal.SIGCONT)
-        await eventually(lambda: size_of(counter) > size, "it was continued")
+
+        def was_continued() -> bool:
+            os.kill(agent.pid, signal.SIGCONT)
+            return size_of(counter) > size
+
+        await eventually(was_continued, "it was continued")
         await eventually(lambda: process_state(agent.pid) == "T", "it is stopped again")
 
 
