@@ -215,6 +215,7 @@ class MirrorCache:
             place=Place(git_dir=path),
             access=access,
             limits=self._fetch_limits,
+            durable=True,
         )
 
     def _mirror(self, remote: Remote, commit: str, branch: str | None) -> Mirror:

@@ -97,7 +97,7 @@ class Checkout:
             complete = await self._add_all(place)
         finally:
             await asyncio.to_thread(put_back, tree, shelf, embedded)
-        written = await self._git.run("write-tree", place=place)
+        written = await self._git.run("write-tree", place=place, durable=True)
         return Recorded(
             tree=written.stdout.decode().strip(), embedded=tuple(embedded), complete=complete
         )
@@ -105,11 +105,13 @@ class Checkout:
     async def _add_all(self, place: Place) -> bool:
         """Stage everything; False when git could not take some file."""
         command = ("add", "--all", "--ignore-errors", ".")
-        if (await self._git.run(*command, place=place, accept=(0, 1))).exit_code == 0:
+        if (await self._git.run(*command, place=place, accept=(0, 1), durable=True)).exit_code == 0:
             return True
         assert place.work_tree is not None  # noqa: S101 - for the type checker
         await asyncio.to_thread(make_readable, place.work_tree)
-        return (await self._git.run(*command, place=place, accept=(0, 1))).exit_code == 0
+        return (
+            await self._git.run(*command, place=place, accept=(0, 1), durable=True)
+        ).exit_code == 0
 
     async def _copy_objects(self, git_dir: Path, commit: str) -> None:
         wanted = f"--shallow {commit}\n{commit}\n"

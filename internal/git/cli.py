@@ -14,7 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from internal.errors import CodeforgeError
-from internal.git.failure import CloneFailed, GitFailed, local_failure, network_failure
+from internal.git.failure import (
+    CloneFailed,
+    GitFailed,
+    is_disk_full,
+    local_failure,
+    network_failure,
+)
 from internal.process.command import CommandResult, run_command
 from internal.process.errors import CommandTimedOut, StartFailed
 
@@ -29,9 +35,6 @@ _SETTINGS = (
     "core.untrackedCache=false",
     "core.splitIndex=false",
     "core.quotePath=true",
-    # Recorded work outlives a loss of power: one flush for a batch of objects.
-    "core.fsync=committed,loose-object,reference",
-    "core.fsyncMethod=batch",
     "credential.helper=",
     "diff.ignoreSubmodules=all",
     "submodule.recurse=false",
@@ -65,6 +68,10 @@ _FORGIVEN = tuple(
         "zeroPaddedFilemode",
     )
 )
+# Recorded work and mirrors outlive a loss of power: one flush for a batch of objects. Everything
+# else can be made again, and a flush waits for all that others write to the disk.
+_DURABLE = ("core.fsync=committed,loose-object", "core.fsyncMethod=batch")
+_FLEETING = ("core.fsync=none",)
 _PASSED_ON = frozenset(
     name
     for lower in ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
@@ -149,12 +156,13 @@ class Git:
         stdin: bytes = b"",
         limits: Limits = DEFAULT_LIMITS,
         accept: Sequence[int] = (0,),
+        durable: bool = False,
     ) -> CommandResult:
         """
         Run one command to its end and return what it said.
 
-        *accept* are the exit codes that are no failure. At the limit of its output the answer is
-        `truncated`, whatever the exit code.
+        *accept* are the exit codes that are no failure; *durable*: what it writes is on the disk
+        when it ends. At the limit of its output the result is `truncated`, whatever the exit code.
 
         Raises:
             GitFailed: it failed or took too long; a subclass when it used *access*.
@@ -163,7 +171,7 @@ class Git:
         cwd = (place.work_tree or place.git_dir) if place else self._home
         try:
             result = await run_command(
-                [self._executable, *_options(access), *arguments],
+                [self._executable, *_options(access, durable=durable), *arguments],
                 environment=self._environment | _addressed(place, access),
                 cwd=cwd,
                 stdin=stdin,
@@ -175,13 +183,18 @@ class Git:
             raise (CloneFailed(message, retryable=True) if access else GitFailed(message)) from None
         except StartFailed as error:
             raise GitFailed(f"git could not be started: {error}") from error
-        if result.truncated or result.exit_code in accept:
+        stderr = result.stderr.decode(errors="replace")
+        # `git add` takes a full disk for one of the errors it was told to ignore.
+        is_accepted = result.exit_code in accept and not (result.exit_code and is_disk_full(stderr))
+        if result.truncated or is_accepted:
             return result
-        raise _failure(arguments[0], result.stderr.decode(errors="replace"), access)
+        raise _failure(arguments[0], stderr, access)
 
 
-def _options(access: Access | None) -> list[str]:
-    settings = [*_SETTINGS, *(_FORGIVEN + access.settings if access else ())]
+def _options(access: Access | None, *, durable: bool) -> list[str]:
+    settings = [*_SETTINGS, *(_DURABLE if durable else _FLEETING)]
+    if access is not None:
+        settings += [*_FORGIVEN, *access.settings]
     return [part for setting in settings for part in ("-c", setting)]
 
 

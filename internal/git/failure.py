@@ -42,7 +42,12 @@ class AuthFailed(GitFailed):
 
 
 _MAX_MESSAGE_CHARS = 500
-_DISK_FULL = re.compile(r"No space left on device|Disk quota exceeded", re.IGNORECASE)
+# A checkout and an index that could not be written do not say why; there is hardly another reason.
+_DISK_FULL = re.compile(
+    r"No space left on device|Disk quota exceeded|Out of diskspace"
+    r"|unable to write (file|new index file)",
+    re.IGNORECASE,
+)
 _UNTRUSTED_HOST = re.compile(r"Host key verification failed", re.IGNORECASE)
 _AUTH = re.compile(
     r"Authentication failed|could not read (Username|Password)|terminal prompts disabled"
@@ -67,9 +72,14 @@ _MAY_PASS = re.compile(
 )
 
 
+def is_disk_full(stderr: str) -> bool:
+    """Whether a command failed for want of room."""
+    return _DISK_FULL.search(stderr) is not None
+
+
 def local_failure(command: str, stderr: str) -> CodeforgeError:
     """The error of a command that touched only our own disk."""
-    if _DISK_FULL.search(stderr):
+    if is_disk_full(stderr):
         return DiskFull("no space left on the disk of the workspaces or the data directory")
     return GitFailed(f"git {command} failed: {_gist(stderr)}")
 
@@ -77,7 +87,7 @@ def local_failure(command: str, stderr: str) -> CodeforgeError:
 def network_failure(stderr: str) -> CodeforgeError:
     """The error of a command that spoke to a remote."""
     gist = _gist(stderr)
-    if _DISK_FULL.search(stderr):
+    if is_disk_full(stderr):
         return DiskFull("no space left on the disk of the mirrors")
     if _UNTRUSTED_HOST.search(stderr):
         return CloneFailed(f"unknown host key; see git.ssh_known_hosts_file: {gist}")

@@ -81,9 +81,12 @@ class TrustedRepo:
             await self._git.run("read-tree", base, place=place)
             if patch:
                 await self._git.run(
-                    "apply", "--cached", "--whitespace=nowarn", "-", place=place, stdin=patch
+                    *("apply", "--cached", "--whitespace=nowarn", "-"),
+                    place=place,
+                    stdin=patch,
+                    durable=True,
                 )
-            written = await self._git.run("write-tree", place=place)
+            written = await self._git.run("write-tree", place=place, durable=True)
         finally:
             index.unlink(missing_ok=True)
         commit = await self._commit(written.stdout.decode().strip(), base, claim)
@@ -139,10 +142,15 @@ class TrustedRepo:
         head = f"tree {tree}\nparent {base}\nauthor {_WHO}\ncommitter {_WHO}\n"
         text = f"{head}\nWork of claim {claim}\n"
         said = await self._git.run(
-            "hash-object", "-t", "commit", "-w", "--stdin", place=self._place, stdin=text.encode()
+            *("hash-object", "-t", "commit", "-w", "--stdin"),
+            place=self._place,
+            stdin=text.encode(),
+            durable=True,
         )
         commit = said.stdout.decode().strip()
-        await self._git.run("update-ref", _reference(claim), commit, place=self._place)
+        await self._git.run(
+            "update-ref", _reference(claim), commit, place=self._place, durable=True
+        )
         return commit
 
 

@@ -36,7 +36,7 @@ def remove(path: Path) -> None:
         if not stat.S_ISDIR(os.lstat(path).st_mode):
             os.unlink(path)
             return
-        _unlock(path)
+        unlock(path)
         os.rename(path, grave)
     except FileNotFoundError:
         return
@@ -48,10 +48,10 @@ def empty_grave(grave: Path) -> None:
     number = 0
     while folders := [Path(entry.path) for entry in os.scandir(grave) if _is_dir(entry)]:
         for folder in folders:
-            _unlock(folder)
+            unlock(folder)
             for entry in list(os.scandir(folder)):
                 if _is_dir(entry):
-                    _unlock(Path(entry.path))
+                    unlock(Path(entry.path))
                     number = _move_up(Path(entry.path), grave, number)
                 else:
                     os.unlink(entry.path)
@@ -88,6 +88,13 @@ def copy(source: Path, destination: Path, *, leave_out: frozenset[str] = frozens
                     shutil.copy2(entry.path, target / entry.name, follow_symlinks=False)
 
 
+def unlock(folder: Path) -> None:
+    """Give the owner, whom we run as, all rights to a directory of which an agent took some."""
+    mode = os.lstat(folder).st_mode
+    if mode & _OWNER != _OWNER:
+        os.chmod(folder, _OWNER)
+
+
 def disk_bytes(path: Path) -> int:
     """Bytes that *path* and all below it take on disk."""
     total = 0
@@ -111,12 +118,6 @@ def _move_up(folder: Path, grave: Path, number: int) -> int:
                 raise
         else:
             return number
-
-
-def _unlock(folder: Path) -> None:
-    mode = os.lstat(folder).st_mode
-    if mode & _OWNER != _OWNER:
-        os.chmod(folder, _OWNER)
 
 
 def _is_dir(entry: os.DirEntry[str]) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from internal.errors import disk_errors
-from internal.workspace.files import GRAVE_PREFIX, copy, empty_grave, remove
+from internal.workspace.files import GRAVE_PREFIX, copy, empty_grave, remove, unlock
 from internal.workspace.layout import checked_name
 
 # Made again when needed, and often larger than everything else in a home.
@@ -75,6 +75,7 @@ def _keep(home: Path, kept: Path) -> None:
     with disk_errors():
         kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         remove(kept)
+        unlock(home)
         for name in _NOT_KEPT:
             remove(home / name)
         try:

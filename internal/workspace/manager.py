@@ -23,7 +23,7 @@ from internal.errors import disk_errors
 from internal.workspace.files import GRAVE_PREFIX, empty_grave, remove
 from internal.workspace.folders import Sessions
 from internal.workspace.layout import MARKER_NAME, Layout
-from internal.workspace.spare import Spares
+from internal.workspace.spare import Position, Spares
 from internal.workspace.trees import Records, Source
 
 _USED = "used"
@@ -171,17 +171,19 @@ class Workspaces:
 
     async def _make(self, run: Run, tree: Path, source: Source, records: Records) -> Mode:
         index = records.index(run.claim)
-        is_spare = await self._spares.take(source, tree, index)
-        if not is_spare:
+        spare = await self._spares.take(source, tree, index)
+        if spare is None:
             await asyncio.to_thread(tree.mkdir, mode=0o700)
-        await source.checkout.reset(tree, index, run.base)
-        await source.checkout.attach(
-            tree, index, url=source.url, commit=run.base, branch=run.branch, borrow=self._borrow
-        )
+        if spare is None or spare.commit != run.base:
+            await source.checkout.reset(tree, index, run.base)
+        if spare != Position(run.base, run.branch):
+            await source.checkout.attach(
+                tree, index, url=source.url, commit=run.base, branch=run.branch, borrow=self._borrow
+            )
         if run.start != run.base:
             # The agent's own index stays at the base: the work so far shows as its changes.
             await records.checkout.reset(tree, index, run.start)
-        return Mode.SPARE if is_spare else Mode.CHECKOUT
+        return Mode.SPARE if spare else Mode.CHECKOUT
 
     def _is_ours(self, tenant: str, task: str) -> bool:
         return _owner(self._layout.task(task), self._home) == (tenant, task)

@@ -29,6 +29,7 @@ from internal.workspace.trees import Source
 _READY = "ready-"
 _MAKING = "making-"
 _SIZE = "bytes"
+_POSITION = "position"
 _USED = "used"
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -40,6 +41,14 @@ class SpareSettings:
 
     per_repository: int = 2
     budget_bytes: int = 20 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """What a tree has checked out."""
+
+    commit: str
+    branch: str | None
 
 
 class Spares:
@@ -54,12 +63,11 @@ class Spares:
         self._too_large: set[str] = set()
         self._wake = asyncio.Event()
 
-    async def take(self, source: Source, tree: Path, index: Path) -> bool:
+    async def take(self, source: Source, tree: Path, index: Path) -> Position | None:
         """
-        Move a ready tree of this repository to *tree*, and its index to *index*; False without one.
+        Move a ready tree of this repository to *tree* and its index to *index*; where it stands.
 
-        It is at some commit of the repository, with a `.git` that no agent has used. Asks for
-        another to be made.
+        None when there is none. No agent has used its `.git`. Asks for another tree to be made.
         """
         taken = await asyncio.to_thread(self._take, source.key, tree, index)
         if self._settings.per_repository > 0:
@@ -134,14 +142,15 @@ class Spares:
             )
             size = await asyncio.to_thread(disk_bytes, making)
             (making / _SIZE).write_text(str(size))
+            (making / _POSITION).write_text(f"{source.commit} {source.branch or ''}")
             os.rename(making, folder / f"{_READY}{name}")
         finally:
             await asyncio.to_thread(remove, making)
 
-    def _take(self, key: str, tree: Path, index: Path) -> bool:
+    def _take(self, key: str, tree: Path, index: Path) -> Position | None:
         folder = self._root / key
         if not folder.is_dir():
-            return False
+            return None
         (folder / _USED).touch()
         claimed = tree.with_name("spare")
         for ready in _ready(folder):
@@ -152,9 +161,10 @@ class Spares:
             os.rename(claimed / "tree", tree)
             # With its times: by them git knows which files may have changed since.
             shutil.copy2(claimed / "index", index)
+            commit, _, branch = (claimed / _POSITION).read_text().partition(" ")
             remove(claimed)
-            return True
-        return False
+            return Position(commit, branch or None)
+        return None
 
     def _keep_to_budget(self, newest: Path) -> bool:
         """

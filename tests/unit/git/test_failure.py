@@ -62,7 +62,9 @@ def test_a_remotes_refusal_becomes_the_reason_of_the_failure(
     assert (error.error_code, error.retryable) == (reason, retryable)
 
 
-@pytest.mark.parametrize("text", ["No space left on device", "Disk quota exceeded"])
+@pytest.mark.parametrize(
+    "text", ["No space left on device", "Disk quota exceeded", "unable to write file 'x'"]
+)
 def test_a_full_disk_is_told_apart_everywhere(text: str) -> None:
     """A full disk is a reason of its own, whatever command met it."""
     stderr = f"fatal: write error: {text}"
