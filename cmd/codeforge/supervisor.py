@@ -131,20 +131,24 @@ class Supervisor:
             return
         stopping = asyncio.create_task(stop.wait())
         pause = _FIRST_PAUSE_SECONDS
+        clock = asyncio.get_running_loop().time
         while not stop.is_set():
+            began = clock()
             ended = asyncio.create_task(self._redis.wait_ended())
             await asyncio.wait({stopping, ended}, return_when=asyncio.FIRST_COMPLETED)
             if stop.is_set():
                 ended.cancel()
                 break
             log.warning("up.restarts", part="redis", exit_status=ended.result())
-            try:
-                await self._redis.start()
+            if clock() - began > _HEALTHY_SECONDS:
                 pause = _FIRST_PAUSE_SECONDS
-            except CodeforgeError as error:
-                log.error("up.redis_failed", error=error.message)  # noqa: TRY400 -- it is expected
+            else:  # a full disk ends it at each write: without end, but not without a pause
                 await asyncio.wait({stopping}, timeout=pause)
                 pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+            try:
+                await self._redis.start()
+            except CodeforgeError as error:
+                log.error("up.redis_failed", error=error.message)  # noqa: TRY400 -- it is expected
         stopping.cancel()
 
 

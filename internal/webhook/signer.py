@@ -56,7 +56,8 @@ def _standard_key(secret: str) -> bytes:
     spelled = secret.removeprefix(_STANDARD_PREFIX)
     try:
         # Unpadded base64 is usual; superfluous padding is ignored.
-        key = base64.b64decode(spelled.rstrip("=") + "==", validate=True)
+        bare = spelled.rstrip("=")
+        key = base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True)
     except (binascii.Error, ValueError) as error:
         raise _invalid("begins with whsec_ but goes on with no base64") from error
     if not key:

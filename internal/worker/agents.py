@@ -147,7 +147,7 @@ class AgentHost:
             executable=configured.executable,
         )
         own = (self._settings.environment.get(name, "") for name in agent.credential_names)
-        options = self._options(run.claim, (*secrets, *filter(None, own)))
+        options = await self._options(run.claim, (*secrets, *filter(None, own)))
         try:
             async with run_agent(agent, request, options, clock=self._clock) as started:
                 self._say_started(agent, request, run)
@@ -199,9 +199,10 @@ class AgentHost:
         }
         run.recorder.add(new_event("system", "cli_started", told))
 
-    def _options(self, claim: Claim, secrets: tuple[str, ...]) -> RunOptions:
+    async def _options(self, claim: Claim, secrets: tuple[str, ...]) -> RunOptions:
         task = claim.task
         output = self._layout.outputs / task.tenant / task.id / claim.claim
+        await asyncio.to_thread(output.parent.mkdir, parents=True, exist_ok=True, mode=0o700)
         return RunOptions(
             run_marker=str(own_marker(home=self._settings.home, claim=claim.claim)),
             redact=Redactor(secrets).redact,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -40,8 +40,9 @@ def alone_lock(path: Path) -> Generator[bool]:
 class AloneStarter:
     """`ring` may be called from any thread; `run` is the loop that starts the child."""
 
-    def __init__(self, argv: Sequence[str], lock: Path) -> None:
+    def __init__(self, argv: Sequence[str], environment: Mapping[str, str], lock: Path) -> None:
         self._argv = argv
+        self._environment = environment
         self._lock = lock
         self._wanted = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -69,7 +70,7 @@ class AloneStarter:
             return not free
 
     async def _run_child(self, ended: asyncio.Task[bool]) -> None:
-        child = await asyncio.create_subprocess_exec(*self._argv)
+        child = await asyncio.create_subprocess_exec(*self._argv, env=self._environment)
         log.info("worker.alone_started", pid=child.pid)
         gone = asyncio.create_task(child.wait())
         await asyncio.wait({ended, gone}, return_when=asyncio.FIRST_COMPLETED)

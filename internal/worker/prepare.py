@@ -137,9 +137,7 @@ class Preparer:
             if held is not None and held.commit == task.base_commit:
                 return held
         target = task.base_commit or task.config.target_branch
-        mirror = await self._mirrors.ensure(remote, token=token, target=target)
-        await self._mirrors.hold(mirror, task.id)
-        return mirror
+        return await self._mirrors.ensure(remote, token=token, target=target)
 
     async def _find_work(
         self, claim: Claim, repo: TrustedRepo, mirror: Mirror, before: tuple[int, Work]

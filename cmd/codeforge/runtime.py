@@ -1,0 +1,148 @@
+"""What every long-running command does first: settings, logs, and the deployment's own secrets."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Coroutine, Mapping
+from pathlib import Path
+from typing import Any
+
+import structlog
+import uvloop
+
+from codeforge.wiring.core import Secrets
+from internal.config.effect import without_effect
+from internal.config.error import SettingsError
+from internal.config.generated import ensure_secret
+from internal.config.load import Loaded, load_settings
+from internal.config.settings import Settings
+from internal.crypto.bearer import make_token
+from internal.crypto.masterkey import is_weak, make_key, parse_key
+from internal.errors import Invalid
+from internal.redact import Redactor
+from internal.telemetry.logs import configure
+
+log = structlog.get_logger(__name__)
+
+SECRETS = "secrets"
+TOKEN_FILE = "auth_token"  # noqa: S105 -- a file's name
+KEY_FILE = "encryption_key"
+HMAC_FILE = "hmac_secret"
+
+
+def load(environ: Mapping[str, str], *, data_dir: Path | None = None) -> Loaded:
+    """
+    The settings of this process; *data_dir* wins over what they say.
+
+    Raises:
+        SettingsError: all complaints at once.
+    """
+    if data_dir is not None:
+        environ = {**environ, "CODEFORGE_DATA_DIR": str(data_dir.absolute())}
+    return load_settings(environ, Path.cwd())
+
+
+def start_logs(settings: Settings, secrets: Secrets | None = None) -> None:
+    """Configure this process' logs; from then on its secrets are taken out of every line."""
+    hidden = [settings.redis.url.get_secret_value()]
+    if secrets is not None:
+        hidden += [secrets.auth_token, secrets.hmac_secret]
+    form = settings.logging.format
+    if form == "auto":
+        form = "console" if sys.stderr.isatty() else "json"
+    configure(
+        level=settings.logging.level,
+        form="json" if form == "json" else "console",
+        redact=Redactor(filter(None, hidden)).redact,
+    )
+
+
+def check_worker(loaded: Loaded) -> None:
+    """
+    What a worker needs of the settings.
+
+    Raises:
+        SettingsError: an isolation is asked for that this version does not have.
+    """
+    if loaded.settings.workers.isolation == "bwrap":
+        raise SettingsError({"workers.isolation": "bwrap is not built into this version"})
+
+
+def warn_without_effect(loaded: Loaded) -> None:
+    """Name the settings that somebody made and that do nothing in this version."""
+    for name in without_effect(loaded):
+        log.warning("settings.without_effect", setting=name, source=loaded.sources[name])
+
+
+def make_secrets(settings: Settings) -> list[Path]:
+    """Make what the deployment lacks, into 0600 files; the paths of what is new."""
+    directory = settings.data_dir / SECRETS
+    wanted = (
+        (settings.server.auth_token, TOKEN_FILE, make_token),
+        (settings.encryption.key, KEY_FILE, make_key),
+        (settings.webhooks.hmac_secret, HMAC_FILE, lambda: f"whsec_{make_key()}"),
+    )
+    made: list[Path] = []
+    for configured, name, make in wanted:
+        if not configured.get_secret_value() and ensure_secret(directory / name, make)[1]:
+            made.append(directory / name)
+    return made
+
+
+def find_secrets(settings: Settings) -> Secrets:
+    """
+    The deployment's secrets, from settings or the files of its `data_dir`.
+
+    Raises:
+        Invalid: one is missing; all that are missing are named.
+    """
+    directory = settings.data_dir / SECRETS
+    wanted = {
+        "server.auth_token": (settings.server.auth_token, TOKEN_FILE),
+        "encryption.key": (settings.encryption.key, KEY_FILE),
+        "webhooks.hmac_secret": (settings.webhooks.hmac_secret, HMAC_FILE),
+    }
+    found: dict[str, str] = {}
+    for name, (configured, file) in wanted.items():
+        path = directory / file
+        value = configured.get_secret_value()
+        if not value and path.is_file():
+            value = path.read_text().strip()
+        found[name] = value
+    missing = {name: "must be set" for name, value in found.items() if not value}
+    if missing:
+        raise Invalid(
+            f"Set {', '.join(missing)}: only `codeforge up` makes its own secrets.", fields=missing
+        )
+    key = parse_key(found["encryption.key"])
+    if is_weak(key):
+        log.warning("encryption.key_is_weak", advice="make one with `openssl rand -base64 32`")
+    return Secrets(
+        auth_token=found["server.auth_token"],
+        master_key=key,
+        hmac_secret=found["webhooks.hmac_secret"],
+    )
+
+
+def run(main: Coroutine[Any, Any, None]) -> None:
+    """Run *main* on uvloop to its end."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main)
+
+
+def stop_event() -> asyncio.Event:
+    """An event that SIGINT and SIGTERM set; a second signal ends the process at once."""
+    stop = asyncio.Event()
+
+    def on_signal() -> None:
+        if stop.is_set():
+            os._exit(1)
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, on_signal)
+    return stop

@@ -1,0 +1,158 @@
+"""
+What every process needs: connections, checked, and the parts that servers and workers share.
+
+Everything here and beside is an async context manager, so a test can run any part in its own
+process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from random import SystemRandom
+from typing import Any, Protocol
+
+import structlog
+from redis.asyncio import Redis
+
+from codeforge import __version__
+from internal.clock import SystemClock
+from internal.config.settings import Settings
+from internal.crypto.box import Box
+from internal.crypto.masterkey import check_value
+from internal.egress.client import HttpClient
+from internal.egress.guard import Guard
+from internal.rdb.client import connect
+from internal.rdb.health import check_encryption_key, check_server
+from internal.rdb.keys import Keys
+from internal.task.eventlog import EventLog
+from internal.task.ops import Ops
+from internal.task.queue import TaskQueue
+from internal.task.reaper import Reaper
+from internal.task.service import TaskService
+from internal.task.store import TaskStore
+from internal.webhook.dispatcher import Dispatcher
+from internal.webhook.outbox import Outbox
+from internal.webhook.schedule import schedule_from_settings
+from internal.webhook.sender import Sender
+from internal.webhook.signer import Signer
+
+log = structlog.get_logger(__name__)
+
+
+class Loop(Protocol):
+    """The one shape of all background work."""
+
+    async def run(self, stop: asyncio.Event) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Secrets:
+    """The deployment's own secrets, from settings or from the files that `up` made."""
+
+    auth_token: str = field(repr=False)
+    master_key: bytes = field(repr=False)
+    hmac_secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Core:
+    """What servers and workers share."""
+
+    settings: Settings
+    secrets: Secrets
+    keys: Keys
+    redis: Redis
+    blocking: Redis
+    box: Box
+    service: TaskService
+    queue: TaskQueue
+    ops: Ops
+    store: TaskStore
+    reaper: Reaper
+    dispatcher: Dispatcher
+
+
+@asynccontextmanager
+async def open_core(settings: Settings, secrets: Secrets) -> AsyncGenerator[Core]:
+    """
+    Connect, check the server and the master key, and make the parts every process has.
+
+    Raises:
+        Invalid, Conflict, Unavailable: Redis is not fit, newer, of another key, or away.
+    """
+    keys = Keys(settings.redis.prefix)
+    async with AsyncExitStack() as stack:
+
+        def client(role: Any, connections: int) -> Redis:
+            made = connect(
+                settings.redis.url.get_secret_value(), role=role, max_connections=connections
+            )
+            stack.push_async_callback(made.aclose)
+            return made
+
+        redis, blocking = client("command", 32), client("blocking", 64)
+        facts = await check_server(redis, keys, ephemeral=settings.redis.ephemeral)
+        for warning in facts.warnings:
+            log.warning("redis.settings", warning=warning)
+        await check_encryption_key(redis, keys, check_value(secrets.master_key))
+        http = await stack.enter_async_context(
+            HttpClient(Guard(settings.egress.allow), user_agent=f"CodeForge/{__version__}")
+        )
+        yield _core(settings, secrets, redis, blocking, http)
+
+
+def _core(
+    settings: Settings, secrets: Secrets, redis: Redis, blocking: Redis, http: HttpClient
+) -> Core:
+    keys = Keys(settings.redis.prefix)
+    replicas = settings.redis.replicas
+    store = TaskStore(redis, keys, replicas=replicas)
+    ops = Ops(redis, blocking, keys)
+    box = Box({"m1": secrets.master_key}, "m1")
+    queue = TaskQueue(
+        redis,
+        keys,
+        lease_seconds=settings.workers.lease_seconds,
+        replicas=replicas,
+        blocking=blocking,
+    )
+    service = TaskService(
+        store,
+        EventLog(redis, keys),
+        ops,
+        box=box,
+        clock=SystemClock(),
+        state_ttl_seconds=settings.tasks.state_ttl,
+        public_url=settings.server.base_url,
+        search_window=settings.limits.search_window,
+    )
+    dispatcher = Dispatcher(
+        Outbox(redis, blocking, keys),
+        Sender(http, Signer(secrets.hmac_secret), SystemClock(), version=__version__),
+        schedule_from_settings(settings.webhooks.retry_count, settings.webhooks.retry_delay),
+        random=SystemRandom(),
+    )
+    return Core(
+        settings=settings,
+        secrets=secrets,
+        keys=keys,
+        redis=redis,
+        blocking=blocking,
+        box=box,
+        service=service,
+        queue=queue,
+        ops=ops,
+        store=store,
+        reaper=Reaper(queue, home_grace_seconds=settings.workers.home_grace_seconds),
+        dispatcher=dispatcher,
+    )
+
+
+async def run_loops(loops: Sequence[Loop], stop: asyncio.Event) -> None:
+    """Run loops side by side until *stop*; one that breaks ends all, with its error."""
+    async with asyncio.TaskGroup() as group:
+        for loop in loops:
+            group.create_task(loop.run(stop), name=type(loop).__name__)

@@ -1,0 +1,96 @@
+"""The HTTP edge, put together over a core."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from codeforge import __version__
+from codeforge.wiring.core import Core, Loop
+from codeforge.wiring.snapshots import Snapshots
+from internal.agent import catalog
+from internal.agent.model import Capabilities
+from internal.clock import SystemClock
+from internal.config.settings import Settings
+from internal.rdb.client import connect
+from internal.server.app import create_app
+from internal.server.deps import KnownAgent, ServerDeps, TaskRules
+from internal.server.listener import InputListener
+from internal.server.workers import Workers
+from internal.task.hub import Hub
+from internal.telemetry.metrics import Metrics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """An HTTP edge: the application for uvicorn, and its loops."""
+
+    app: Callable[..., Awaitable[None]]
+    loops: tuple[Loop, ...]
+
+
+@asynccontextmanager
+async def open_server(core: Core, stop: asyncio.Event) -> AsyncGenerator[Server]:
+    """The HTTP edge over *core*; *stop* ends its streams with `bye`."""
+    settings = core.settings
+    pubsub = connect(settings.redis.url.get_secret_value(), role="pubsub", max_connections=2)
+    history = connect(settings.redis.url.get_secret_value(), role="command", max_connections=8)
+    try:
+        hub = Hub(subscriber=pubsub, reader=history, keys=core.keys)
+        rules = task_rules(settings)
+        metrics = Metrics()
+        workers = Workers(core.redis, core.keys)
+        snapshots = Snapshots(core.redis, core.keys, workers)
+
+        async def render_metrics() -> bytes:
+            return metrics.render(await snapshots.read())
+
+        deps = ServerDeps(
+            tasks=core.service,
+            hub=hub,
+            workers=workers,
+            rules=rules,
+            auth_token=core.secrets.auth_token,
+            version=__version__,
+            clock=SystemClock(),
+            stop=stop,
+            check_redis=core.redis.ping,
+            render_metrics=render_metrics,
+            observe_request=metrics.observe_request,
+            max_body_bytes=settings.server.max_body_bytes,
+        )
+        listener = InputListener(
+            core.redis,
+            core.blocking,
+            core.keys,
+            tasks=core.service,
+            rules=rules,
+            max_body_bytes=settings.server.max_body_bytes,
+        )
+        yield Server(app=create_app(deps), loops=(hub, listener, core.reaper, core.dispatcher))
+    finally:
+        await pubsub.aclose()
+        await history.aclose()
+
+
+def task_rules(settings: Settings) -> TaskRules:
+    """What new tasks are checked against."""
+    agents = {
+        name: KnownAgent(built=True, capabilities=driver.capabilities)
+        for name, driver in catalog.AVAILABLE.items()
+    }
+    planned = {
+        name: KnownAgent(built=False, capabilities=Capabilities()) for name in catalog.PLANNED
+    }
+    return TaskRules(
+        agents={**agents, **planned},
+        default_agent=settings.cli.default,
+        default_timeout_seconds=settings.tasks.default_timeout,
+        max_timeout_seconds=settings.tasks.max_timeout,
+        silence_seconds=settings.tasks.silence_seconds,
+        max_wait_seconds=settings.server.max_wait,
+        allow_local=settings.git.allow_local,
+        allow_hosts=tuple(settings.git.allow_hosts),
+    )

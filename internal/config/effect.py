@@ -1,0 +1,31 @@
+"""Settings that are accepted and have no effect in this version yet."""
+
+from __future__ import annotations
+
+from internal.config.load import Loaded
+
+_LATER = (
+    "encryption.keys",
+    "git.branch_prefix",
+    "git.commit_author",
+    "git.commit_email",
+    "git.provider_domains",
+    "rate_limit.",
+    "server.pr_wait",
+    "tasks.disk_critical_threshold_gb",
+    "tasks.disk_warning_threshold_gb",
+    "tasks.result_ttl",
+    "tracing.",
+    "cli.codex.",
+    "cli.gemini.",
+    "cli.opencode.",
+    "workers.publish_concurrency",
+    "workers.queue_name",
+)
+
+
+def without_effect(loaded: Loaded) -> list[str]:
+    """Paths that the operator set and that change nothing, in order."""
+    return sorted(
+        name for name in loaded.sources if name.startswith(_LATER) and loaded.was_set(name)
+    )

@@ -1,0 +1,226 @@
+"""
+Every setting, its type, its limits and its default; one model per section.
+
+A name says its unit where version A's names, which stay valid, do not: all durations are seconds.
+Only `codeforge` (the command line) reads settings; everything else is given values.
+What each key means to an operator is in docs/configuration.md; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from functools import reduce
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+
+from internal.config.values import (
+    FractionalSeconds,
+    Names,
+    Seconds,
+    Table,
+    VariableNames,
+)
+
+_MIB = 1 << 20
+_DAY = 86_400
+_LOWERED = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
+
+
+class Section(BaseModel):
+    """Unchangeable, and without room for a misspelt key."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class ServerSettings(Section):
+    host: str = "127.0.0.1"  # a service that runs other people's code is not public by accident
+    port: int = Field(default=8080, ge=0, le=65_535)
+    public_url: str = Field(default="", pattern=r"^(https?://[^\s/]+.*)?$")
+    auth_token: SecretStr = SecretStr("")
+    max_body_bytes: int = Field(default=_MIB, ge=1024)
+    max_wait: Seconds = Field(default=60, ge=0, le=600)
+    pr_wait: Seconds = Field(default=50, ge=0, le=600)
+
+    @property
+    def base_url(self) -> str:
+        """Where clients find us, without a slash at the end: `public_url`, or host and port."""
+        if self.public_url:
+            return self.public_url.rstrip("/")
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 - read
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+
+class RedisSettings(Section):
+    url: SecretStr = SecretStr("")
+    prefix: str = Field(
+        default="codeforge:", min_length=1, max_length=64, pattern=r"^[^\s*?\[\]]+$"
+    )
+    ephemeral: bool = False
+    replicas: int = Field(default=0, ge=0, le=10)
+
+
+class WorkerSettings(Section):
+    concurrency: int = Field(default=3, ge=1, le=1000)
+    queue_name: str = "queue:tasks"
+    # Heartbeats come each 3 s and an agent freezes 3 s before the end: 9 leaves one to be lost.
+    lease_seconds: Seconds = Field(default=9, ge=9, le=3600)
+    grace_seconds: Seconds = Field(default=30, ge=0)
+    outage_grace_seconds: Seconds = Field(default=120, ge=0)
+    home_grace_seconds: Seconds = Field(default=3600, ge=0)
+    publish_concurrency: int = Field(default=2, ge=1, le=100)
+    isolation: Literal["auto", "bwrap", "none"] = "auto"
+
+
+class QueueSettings(Section):
+    tenant_concurrency: int = Field(default=0, ge=0)
+    repo_concurrency: int = Field(default=0, ge=0)
+
+
+class TaskSettings(Section):
+    default_timeout: Seconds = Field(default=300, gt=0)
+    max_timeout: Seconds = Field(default=1800, gt=0)
+    silence_seconds: Seconds = Field(default=600, gt=0)
+    workspace_base: Path
+    workspace_ttl: Seconds = Field(default=_DAY, gt=0)
+    state_ttl: Seconds = Field(default=7 * _DAY, gt=0)
+    result_ttl: Seconds = Field(default=7 * _DAY, gt=0)
+    disk_warning_threshold_gb: float = Field(default=10, ge=0)
+    disk_critical_threshold_gb: float = Field(default=20, ge=0)
+
+
+class EventSettings(Section):
+    max_bytes: int = Field(default=4 * _MIB, ge=64 * 1024)
+    max_event_bytes: int = Field(default=64 * 1024, ge=1024)
+
+
+class AgentSettings(Section):
+    path: str = ""
+    env: VariableNames = ()
+    default_model: str = ""
+
+
+class ClaudeCodeSettings(AgentSettings):
+    path: str = "claude"
+
+
+class CodexSettings(AgentSettings):
+    path: str = "codex"
+
+
+class OpencodeSettings(AgentSettings):
+    path: str = "opencode"
+
+
+class GeminiSettings(AgentSettings):
+    path: str = "gemini"
+
+
+def _known_agent(name: str) -> str:
+    # The table of agents is on a floor above; this class is its copy in settings.
+    known = [field.replace("_", "-") for field in CliSettings.model_fields if field != "default"]
+    if name not in known:
+        raise ValueError(f"must be one of {', '.join(known)}")
+    return name
+
+
+class CliSettings(Section):
+    default: Annotated[str, AfterValidator(_known_agent)] = "claude-code"
+    claude_code: ClaudeCodeSettings = ClaudeCodeSettings()
+    codex: CodexSettings = CodexSettings()
+    opencode: OpencodeSettings = OpencodeSettings()
+    gemini: GeminiSettings = GeminiSettings()
+    demo: AgentSettings = AgentSettings()
+
+
+class GitSettings(Section):
+    branch_prefix: str = Field(default="codeforge/", pattern=r"^[A-Za-z0-9._/-]*$")
+    commit_author: str = Field(default="CodeForge Bot", pattern=r"^[^<>\n]+$")
+    commit_email: str = Field(default="codeforge@noreply", pattern=r"^[^<>\s]+$")
+    provider_domains: Annotated[dict[str, str], Table] = {}
+    allow_local: bool = False
+    allow_hosts: Names = ()
+    mirror_budget_gb: float = Field(default=20, gt=0)
+    spare_trees: int = Field(default=2, ge=0, le=100)
+    ssh_key_file: str = ""
+    ssh_known_hosts_file: str = ""
+
+
+class EgressSettings(Section):
+    allow: Names = ()
+
+
+class EncryptionSettings(Section):
+    key: SecretStr = SecretStr("")
+    keys: Annotated[dict[str, SecretStr], Table] = {}
+
+
+class WebhookSettings(Section):
+    hmac_secret: SecretStr = SecretStr("")
+    # None: the schedule of Standard Webhooks; a number: version A's, with 3 and 5 s by default.
+    retry_count: int | None = Field(default=None, ge=0, le=20)
+    retry_delay: FractionalSeconds | None = Field(default=None, gt=0)
+
+
+class RateLimitSettings(Section):
+    enabled: bool = True
+    tasks_per_minute: int = Field(default=10, ge=1)
+
+
+class TracingSettings(Section):
+    enabled: bool = False
+    exporter: str = "otlp"
+    endpoint: str = ""
+    sampling_rate: float = Field(default=0.1, ge=0, le=1)
+
+
+class LoggingSettings(Section):
+    level: Annotated[Literal["debug", "info", "warning", "warn", "error"], _LOWERED] = "info"
+    format: Annotated[Literal["auto", "json", "console", "text"], _LOWERED] = "auto"
+
+
+class LimitSettings(Section):
+    search_window: int = Field(default=10_000, ge=1)
+
+
+class McpSettings(Section):
+    """Empty, as in version A."""
+
+
+class Settings(Section):
+    """All of it. `data_dir` and `tasks.workspace_base` have defaults that `load_settings` knows."""
+
+    data_dir: Path
+    server: ServerSettings = ServerSettings()
+    redis: RedisSettings = RedisSettings()
+    workers: WorkerSettings = WorkerSettings()
+    queue: QueueSettings = QueueSettings()
+    tasks: TaskSettings
+    events: EventSettings = EventSettings()
+    cli: CliSettings = CliSettings()
+    git: GitSettings = GitSettings()
+    egress: EgressSettings = EgressSettings()
+    encryption: EncryptionSettings = EncryptionSettings()
+    webhooks: WebhookSettings = WebhookSettings()
+    rate_limit: RateLimitSettings = RateLimitSettings()
+    tracing: TracingSettings = TracingSettings()
+    logging: LoggingSettings = LoggingSettings()
+    limits: LimitSettings = LimitSettings()
+    mcp: McpSettings = McpSettings()
+
+
+def leaf_names(section: type[Section] = Settings, above: str = "") -> list[str]:
+    """The dotted paths of all settings, in the order of this file."""
+    names: list[str] = []
+    for name, field in section.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, Section):
+            names += leaf_names(kind, f"{above}{name}.")
+        else:
+            names.append(f"{above}{name}")
+    return names
+
+
+def leaf(settings: Settings, path: str) -> object:
+    """The value of the setting with the dotted *path*."""
+    return reduce(getattr, path.split("."), settings)

@@ -1,0 +1,50 @@
+"""The effective settings as people may see them: with their source, without secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from pydantic import SecretStr
+
+from internal.config.load import Loaded
+from internal.config.settings import leaf
+from internal.redact import MASK, mask_url
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One setting; `value` is fit for JSON."""
+
+    path: str
+    value: object
+    source: str
+
+
+def effective(loaded: Loaded) -> list[Row]:
+    """Every setting, in the order of the documentation."""
+    return [
+        Row(path=path, value=_shown(leaf(loaded.settings, path), path), source=source)
+        for path, source in loaded.sources.items()
+    ]
+
+
+def _shown(value: object, path: str) -> object:
+    match value:
+        case SecretStr() if path == "redis.url":  # names a place, which an operator wants to see
+            return mask_url(value.get_secret_value())
+        case SecretStr():
+            return MASK if value.get_secret_value() else ""
+        case Path():
+            return str(value)
+        case str():
+            return mask_url(value)
+        case Mapping():
+            members = cast("Mapping[str, object]", value)
+            return {name: _shown(member, path) for name, member in members.items()}
+        case tuple():
+            return [_shown(item, path) for item in cast("tuple[object, ...]", value)]
+        case _:
+            return value
