@@ -66,7 +66,7 @@ def load_settings(environ: Mapping[str, str], cwd: Path) -> Loaded:
         settings = Settings.model_validate(merged)
     except ValidationError as error:
         # The cause would hold values, which may be secrets.
-        raise _error(bad | complaints(error), origins) from None
+        raise _error(complaints(error) | bad, origins) from None
     if bad:
         raise _error(bad, origins)
     return Loaded(

@@ -33,10 +33,8 @@ def effective(loaded: Loaded) -> list[Row]:
 
 def _shown(value: object, path: str) -> object:
     match value:
-        case SecretStr() if path == "redis.url":  # names a place, which an operator wants to see
-            return mask_url(value.get_secret_value())
         case SecretStr():
-            return MASK if value.get_secret_value() else ""
+            return _shown_secret(value.get_secret_value(), path)
         case Path():
             return str(value)
         case str():
@@ -48,3 +46,9 @@ def _shown(value: object, path: str) -> object:
             return [_shown(item, path) for item in cast("tuple[object, ...]", value)]
         case _:
             return value
+
+
+def _shown_secret(secret: str, path: str) -> str:
+    if path == "redis.url":  # names a place, which an operator wants to see
+        return mask_url(secret)
+    return MASK if secret else ""

@@ -1,0 +1,89 @@
+"""What an operator sees of the settings: sources, masks, and what has no effect."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from internal.config.error import SettingsError
+from internal.config.load import Loaded, load_settings
+from internal.config.notices import check_worker, require, without_effect
+from internal.config.show import effective
+
+SECRETS = {
+    "CODEFORGE_SERVER__AUTH_TOKEN": "hunter22://x",
+    "CODEFORGE_ENCRYPTION__KEY": "hunter22",
+    "CODEFORGE_ENCRYPTION__KEYS": '{"old": "hunter22"}',
+    "CODEFORGE_WEBHOOKS__HMAC_SECRET": "hunter22",
+    "CODEFORGE_REDIS__URL": "rediss://user:hunter22@redis.example:6380/1",
+    "CODEFORGE_TRACING__ENDPOINT": "https://user:hunter22@otel.example",
+}
+
+
+def test_secrets_are_masked_and_places_are_shown(tmp_path: Path) -> None:
+    """
+    `config show` is pasted into bug reports.
+    """
+    rows = {row.path: row for row in effective(_loaded(tmp_path, SECRETS))}
+
+    assert "hunter22" not in str(rows)
+    assert rows["server.auth_token"].value == "***"
+    assert rows["encryption.keys"].value == {"old": "***"}
+    assert rows["redis.url"].value == "rediss://***@redis.example:6380/1"
+    assert rows["redis.url"].source == "CODEFORGE_REDIS__URL"
+    assert rows["git.allow_hosts"].value == []
+
+
+def test_an_empty_secret_is_shown_as_empty(tmp_path: Path) -> None:
+    """
+    Whether a secret is set is no secret.
+    """
+    rows = {row.path: row.value for row in effective(_loaded(tmp_path, {}))}
+
+    assert rows["server.auth_token"] == ""
+    assert rows["redis.url"] == ""
+
+
+def test_settings_never_show_a_secret_by_accident(tmp_path: Path) -> None:
+    """
+    An object of settings that lands in a log or a traceback shows no secret.
+    """
+    assert "hunter22" not in repr(_loaded(tmp_path, SECRETS | {"CODEFORGE_TRACING__ENDPOINT": ""}))
+
+
+def test_what_has_no_effect_is_named_when_set(tmp_path: Path) -> None:
+    """
+    A setting that is accepted and does nothing is said, once, when somebody counts on it.
+    """
+    variables = {"CODEFORGE_RATE_LIMIT__ENABLED": "true", "CODEFORGE_SERVER__PORT": "81"}
+
+    assert without_effect(_loaded(tmp_path, {})) == []
+    assert without_effect(_loaded(tmp_path, variables)) == ["rate_limit.enabled"]
+
+
+def test_a_sandbox_that_is_not_there_is_not_promised(tmp_path: Path) -> None:
+    """
+    A worker told to isolate agents refuses to run them without.
+    """
+    with pytest.raises(SettingsError, match=r"workers\.isolation"):
+        check_worker(_loaded(tmp_path, {"CODEFORGE_WORKERS__ISOLATION": "bwrap"}).settings)
+
+    check_worker(_loaded(tmp_path, {"CODEFORGE_WORKERS__ISOLATION": "none"}).settings)
+
+
+def test_a_process_refuses_to_start_without_what_it_uses(tmp_path: Path) -> None:
+    """
+    All that is missing is named at once, with the variable that sets it.
+    """
+    settings = _loaded(tmp_path, {"CODEFORGE_ENCRYPTION__KEY": "x"}).settings
+
+    with pytest.raises(SettingsError) as caught:
+        require(settings, "redis.url", "server.auth_token", "encryption.key")
+
+    assert set(caught.value.fields) == {"redis.url", "server.auth_token"}
+    assert "CODEFORGE_REDIS__URL" in caught.value.fields["redis.url"]
+
+
+def _loaded(tmp_path: Path, variables: dict[str, str]) -> Loaded:
+    return load_settings({"HOME": "/home/op"} | variables, tmp_path)
