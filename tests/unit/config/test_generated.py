@@ -10,10 +10,7 @@ from pathlib import Path
 import pytest
 
 from internal.config.error import SettingsError
-from internal.config.generated import ensure_secret, read_secret, secret_file, with_generated
-from internal.config.load import load_settings
-from internal.crypto.masterkey import parse_key
-from internal.webhook.signer import Signer
+from internal.config.generated import ensure_secret, read_secret
 
 MAKE = """
 import sys
@@ -79,23 +76,3 @@ def test_an_empty_file_is_not_a_secret(tmp_path: Path) -> None:
 
     with pytest.raises(SettingsError, match="token"):
         ensure_secret(file, lambda: "first")
-
-
-def test_what_is_configured_is_not_made(tmp_path: Path) -> None:
-    """
-    Only empty secrets are generated, each fit for its use, and found again by the next start.
-    """
-    environ = {"CODEFORGE_DATA_DIR": str(tmp_path), "CODEFORGE_SERVER__AUTH_TOKEN": "mine"}
-    loaded = load_settings(environ, tmp_path)
-
-    settings, made = with_generated(loaded.settings)
-    again, found = with_generated(loaded.settings)
-
-    assert settings.server.auth_token.get_secret_value() == "mine"
-    assert [secret.path for secret in made] == ["encryption.key", "webhooks.hmac_secret"]
-    assert all(secret.created for secret in made)
-    assert not any(secret.created for secret in found)
-    assert made[0].file == secret_file(tmp_path, "encryption.key")
-    assert again == settings
-    assert len(parse_key(settings.encryption.key.get_secret_value())) == 32
-    Signer(settings.webhooks.hmac_secret.get_secret_value())  # takes it

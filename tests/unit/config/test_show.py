@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
-from internal.config.error import SettingsError
+from internal.config.effect import without_effect
 from internal.config.load import Loaded, load_settings
-from internal.config.notices import check_worker, require, without_effect
 from internal.config.show import effective
 
 SECRETS = {
@@ -60,29 +57,6 @@ def test_what_has_no_effect_is_named_when_set(tmp_path: Path) -> None:
 
     assert without_effect(_loaded(tmp_path, {})) == []
     assert without_effect(_loaded(tmp_path, variables)) == ["rate_limit.enabled"]
-
-
-def test_a_sandbox_that_is_not_there_is_not_promised(tmp_path: Path) -> None:
-    """
-    A worker told to isolate agents refuses to run them without.
-    """
-    with pytest.raises(SettingsError, match=r"workers\.isolation"):
-        check_worker(_loaded(tmp_path, {"CODEFORGE_WORKERS__ISOLATION": "bwrap"}).settings)
-
-    check_worker(_loaded(tmp_path, {"CODEFORGE_WORKERS__ISOLATION": "none"}).settings)
-
-
-def test_a_process_refuses_to_start_without_what_it_uses(tmp_path: Path) -> None:
-    """
-    All that is missing is named at once, with the variable that sets it.
-    """
-    settings = _loaded(tmp_path, {"CODEFORGE_ENCRYPTION__KEY": "x"}).settings
-
-    with pytest.raises(SettingsError) as caught:
-        require(settings, "redis.url", "server.auth_token", "encryption.key")
-
-    assert set(caught.value.fields) == {"redis.url", "server.auth_token"}
-    assert "CODEFORGE_REDIS__URL" in caught.value.fields["redis.url"]
 
 
 def _loaded(tmp_path: Path, variables: dict[str, str]) -> Loaded:
