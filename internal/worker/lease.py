@@ -129,6 +129,10 @@ class Heartbeat:
         self._wake.set()
         self._thread.join(timeout=5)
 
+    def beat_now(self) -> None:
+        """Send the next heartbeat at once; from any thread."""
+        self._wake.set()
+
     async def tick(self) -> None:
         """
         Show the thread that the event loop moves; run it beside the pool, cancel it at the end.
@@ -170,6 +174,8 @@ class Heartbeat:
                     for hold in self.holds():
                         hold.stop(Stop.OUTAGE)
             self._wake.wait(max(0.0, began + PERIOD_SECONDS - time.monotonic()))
+            if not self._ended:
+                self._wake.clear()
 
     def _beat(self, began: float) -> None:
         holds = self.holds()
@@ -203,6 +209,8 @@ class _LoopWatch:
         self._looked_at = time.monotonic()
 
     def look(self, ticks: int, now: float) -> None:
+        if now - self._looked_at < TICK_SECONDS * 2:
+            return  # a round asked for early says nothing: the loop ticks each second
         paused = now - self._looked_at > 2 * PERIOD_SECONDS  # the process itself was stopped
         moved = ticks != self._ticks
         self._still = 0 if moved or paused else self._still + 1

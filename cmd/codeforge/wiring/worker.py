@@ -29,11 +29,12 @@ from internal.git.credentials import SshFiles
 from internal.git.workstore import WorkStore
 from internal.ids import sortable_id
 from internal.process.leftovers import end_leftovers
-from internal.rdb.client import connect_sync
+from internal.rdb.client import connect, connect_sync
 from internal.task.queue import BeatReply, Lane, TaskQueue, heartbeat
 from internal.task.service import TaskService
 from internal.worker.agents import AgentHost, AgentSettings, HostSettings
 from internal.worker.alone import AloneStarter
+from internal.worker.control import ControlLoop
 from internal.worker.executor import Executor
 from internal.worker.lease import Heartbeat
 from internal.worker.ops import OpsLoop
@@ -116,6 +117,7 @@ async def open_worker(
         environment_for_child(os.environ),
         settings.data_dir / "alone.lock",
     )
+    subscriber = connect(settings.redis.url.get_secret_value(), role="pubsub", max_connections=2)
     sync = connect_sync(settings.redis.url.get_secret_value(), timeout_seconds=1)
     pools: list[Pool] = []
 
@@ -168,7 +170,11 @@ async def open_worker(
         until_empty=alone,
     )
     pools.append(pool)
-    shared: tuple[Loop, ...] = (core.reaper, core.dispatcher)
+    shared: tuple[Loop, ...] = (
+        core.reaper,
+        core.dispatcher,
+        ControlLoop(subscriber, core.keys, beat),
+    )
     own: tuple[Loop, ...] = (
         disk.sweep(core.queue),
         disk.spares,
@@ -187,6 +193,7 @@ async def open_worker(
         )
     finally:
         sync.close()
+        await subscriber.aclose()
 
 
 class _Disk:
@@ -213,7 +220,7 @@ class _Disk:
             per_repository=settings.git.spare_trees,
             budget_bytes=int(settings.git.mirror_budget_gb * GIB),
         )
-        self.spares = Spares(layout.spares, spare, borrow=False)
+        self.spares = Spares(layout, home, spare, borrow=False)
         self.workspaces = Workspaces(
             layout, home, spares=self.spares, sessions=self.sessions, borrow=False
         )

@@ -1,0 +1,56 @@
+"""
+Loop: hears at once that a cancel was accepted.
+
+The control channel only wakes the heartbeat, whose answer is the truth; when a message is lost,
+the next regular heartbeat says the same up to 3 s later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from internal.rdb.keys import Keys
+from internal.task.queue import ref_of
+from internal.worker.lease import Heartbeat
+
+log = structlog.get_logger(__name__)
+
+_READ_SECONDS = 1.0
+_PAUSE_SECONDS = 1.0
+
+
+class ControlLoop:
+    """*subscriber* is a client for Pub/Sub of its own."""
+
+    def __init__(self, subscriber: Redis, keys: Keys, heartbeat: Heartbeat) -> None:
+        self._subscriber = subscriber
+        self._channel = keys.control_channel()
+        self._heartbeat = heartbeat
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Listen until *stop*; a broken connection is made anew."""
+        while not stop.is_set():
+            try:
+                await self._listen(stop)
+            except (RedisError, OSError) as error:
+                log.debug("control.redis_away", error=str(error))
+                await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _listen(self, stop: asyncio.Event) -> None:
+        async with self._subscriber.pubsub() as pubsub:
+            await pubsub.subscribe(self._channel)
+            while not stop.is_set():
+                message = await pubsub.get_message(
+                    ignore_subscribe_messages=True, timeout=_READ_SECONDS
+                )
+                if message is not None:
+                    self._hear(str(message["data"]))
+
+    def _hear(self, text: str) -> None:
+        verb, _, ref = text.partition(" ")
+        if verb == "cancel" and any(ref_of(h.claim) == ref for h in self._heartbeat.holds()):
+            self._heartbeat.beat_now()
