@@ -1,9 +1,9 @@
 """
 The command line: a table of command modules, each loaded when it is used.
 
-A module in `codeforge.commands` has a `typer.Typer()` called `app`, with one command (then the
-module is the command) or several (then it is a group). Loading all of them costs half a second,
-which `version` should not.
+The module `codeforge.commands.<name>` has a `typer.Typer()` called `app`, with one command (then
+the module is the command) or several (then it is a group). Loading all of them would cost half a
+second, and more memory than a server needs.
 
 Exit codes: 0 done; 1 the task failed, or something is wrong; 2 wrong usage, or a refused request;
 3 no such task, or the wrong state; 4 no server; 130 interrupted.
@@ -11,34 +11,46 @@ Exit codes: 0 done; 1 the task failed, or something is wrong; 2 wrong usage, or 
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
 from typing import Any
 
-import click
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
-_COMMANDS = ("up", "serve", "worker", "demo", "doctor", "task", "config", "version")
+_COMMANDS = {
+    "up": "Run everything on this machine until Ctrl-C.",
+    "serve": "Run the HTTP server.",
+    "worker": "Run agents.",
+    "demo": "Show one task from request to result, with everything embedded.",
+    "doctor": "Check this machine and say what to fix.",
+    "task": "Submit tasks and follow them.",
+    "config": "Look at the settings.",
+    "version": "Print the version.",
+}
 
 
-class _Lazy(TyperGroup):
-    """Finds a command by importing its module."""
+class _Commands(TyperGroup):
+    """Lists the table, and loads a command's module when it is called."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        del ctx
-        return list(_COMMANDS)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        listed = {name: TyperCommand(name, help=text) for name, text in _COMMANDS.items()}
+        self.commands = {**self.commands, **listed}
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        del ctx
-        if cmd_name not in _COMMANDS:
-            return None
-        module = import_module(f"codeforge.commands.{cmd_name}")
-        return typer.main.get_command(module.app)
+    def resolve_command(
+        self, ctx: Any, args: list[str]
+    ) -> tuple[str | None, Any, list[str]]:  # typer's own classes for these are private
+        name, *rest = args
+        if name not in _COMMANDS:
+            return super().resolve_command(ctx, args)  # says what was meant
+        module = import_module(f"codeforge.commands.{name}")
+        command = typer.main.get_command(module.app)
+        command.params = [p for p in command.params if not str(p.name).endswith("_completion")]
+        return name, command, rest
 
 
 app = typer.Typer(
-    cls=_Lazy,
+    cls=_Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -49,8 +61,3 @@ app = typer.Typer(
 @app.callback()
 def _root() -> None:
     """AI coding agents on git repositories, as a service."""
-
-
-def main(argv: list[str] | None = None) -> Any:
-    """Run one command; typer ends the process with its exit code."""
-    return app(args=sys.argv[1:] if argv is None else argv, prog_name="codeforge")
