@@ -47,6 +47,23 @@ async def check_server(redis: Redis, keys: Keys, *, ephemeral: bool) -> ServerFa
         Conflict: the data were written by a newer version of this program.
         Unavailable: Redis does not answer.
     """
+    facts = await read_facts(redis, ephemeral=ephemeral)
+    with unavailable():
+        stored = await _stored_or_set(redis, keys.schema(), str(SCHEMA))
+    if int(stored) > SCHEMA:
+        raise Conflict(
+            f"The data in Redis have schema {stored}, this version knows {SCHEMA}: upgrade it."
+        )
+    return facts
+
+
+async def read_facts(redis: Redis, *, ephemeral: bool) -> ServerFacts:
+    """
+    Read what the server is; nothing is written.
+
+    Raises:
+        Invalid, Unavailable: as `check_server`.
+    """
     with unavailable():
         program, version = await _identity(redis)
         aof = (await _asked(redis, "INFO", "persistence")).get("aof_enabled")
@@ -58,12 +75,6 @@ async def check_server(redis: Redis, keys: Keys, *, ephemeral: bool) -> ServerFa
         warnings=tuple(_warnings(aof, config, ephemeral=ephemeral)),
     )
     _refuse_unfit(facts, ephemeral=ephemeral)
-    with unavailable():
-        stored = await _stored_or_set(redis, keys.schema(), str(SCHEMA))
-    if int(stored) > SCHEMA:
-        raise Conflict(
-            f"The data in Redis have schema {stored}, this version knows {SCHEMA}: upgrade it."
-        )
     return facts
 
 
