@@ -23,7 +23,7 @@ from internal.crypto.box import Box
 from internal.errors import CodeforgeError, Fenced
 from internal.task import diffstore
 from internal.task.event import new_event
-from internal.task.model import Claim, Failure, Outcome, Work
+from internal.task.model import Claim, Failure, Outcome, Reason, Work
 from internal.task.queue import CancelAccepted, TaskQueue
 from internal.task.state import State
 from internal.worker import failure as failures
@@ -86,10 +86,20 @@ class Executor:
                 recorded = await report(self._queue, claim, end)
         except Fenced:
             log.warning("run.fenced")
-        except Exception:  # the slot must live; the lease runs out and the task runs elsewhere
-            log.exception("run.unreported")
+        except Exception:  # the slot must live
+            log.exception("run.broken")
+            recorded = await self._report_broken(claim)
         if not recorded:
             await self._clean(claim)
+
+    async def _report_broken(self, claim: Claim) -> bool:
+        """End a run whose own report could not be made; without it, it would run for ever."""
+        failure = Failure(reason=Reason.INTERNAL_ERROR, message="the run could not be reported")
+        try:
+            return await report(self._queue, claim, Outcome(failure=failure))
+        except Exception:
+            log.exception("run.unreported")  # its lease runs out, and the reaper takes it back
+            return False
 
     async def _attempt(self, run: Run) -> End:
         """All steps up to the end that is to be reported. Raises Fenced."""

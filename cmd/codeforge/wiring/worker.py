@@ -203,7 +203,8 @@ class _Disk:
         self._settings = settings
         self._layout = layout
         git = Git(home=layout.git_home, environment=os.environ)
-        guard = Guard([*settings.egress.allow, *settings.git.allow_hosts])
+        named = [host for host in settings.git.allow_hosts if "*" not in host]
+        guard = Guard([*settings.egress.allow, *named])
         self.mirrors = MirrorCache(
             layout.mirrors,
             git,
