@@ -52,6 +52,7 @@ def configure(*, level: str, form: str, redact: Redact, stream: TextIO | None = 
     root.handlers[:] = [handler]
     root.setLevel(_number(level))
     logging.getLogger("uvicorn.access").disabled = True  # the request middleware logs them
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
 
 
 def choose_form(configured: str, stream: TextIO) -> str:
