@@ -8,7 +8,7 @@ from typing import Any
 from internal.agent.model import EventKind
 from internal.task.event import StoredEvent, encode
 
-_AGENT_EVENTS = frozenset(EventKind)
+_AGENT_EVENTS = frozenset(EventKind) - {EventKind.TRUNCATED}
 
 
 def raw_form(event: StoredEvent) -> str | None:

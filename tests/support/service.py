@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx2
@@ -36,6 +36,7 @@ from internal.task.queue import Lane, TaskQueue
 from internal.task.service import TaskService
 from internal.task.state import State
 from internal.task.store import TaskStore
+from tests.support.openapi import check_answer, check_request
 
 TOKEN = "a-token-of-the-tests"  # noqa: S105
 KEYS = Keys("test:")
@@ -63,11 +64,14 @@ class Service:
         return self.deps.stop
 
     def client(self, token: str | None = TOKEN) -> httpx2.AsyncClient:
-        """A client of the application itself, without a socket."""
+        """A client of the application itself; its answers are held against the description."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        transport = httpx2.ASGITransport(self.app, raise_app_exceptions=False)
         return httpx2.AsyncClient(
-            transport=transport, base_url="http://server", headers=headers, timeout=30
+            transport=httpx2.ASGITransport(self.app, raise_app_exceptions=False),
+            base_url="http://server",
+            headers=headers,
+            timeout=30,
+            event_hooks={"response": [_check]},
         )
 
     async def claim(self, *, run: bool = True) -> Claim:
@@ -79,12 +83,20 @@ class Service:
                     break
                 await self.queue.wait([Lane.AGENT], "home")
         if run:
-            await self.queue.advance(claim, State.RUNNING, {"branch": "codeforge/x"})
+            await self.queue.advance(claim, State.RUNNING, {"isolation": "none"}, random_token())
         return claim
 
     async def finish(self, claim: Claim, outcome: Outcome | None = None) -> State:
         """End a run; completed when no outcome is given."""
         return await self.queue.finish(claim, outcome or completed(), random_token())
+
+
+async def _check(response: httpx2.Response) -> None:
+    content = await response.aread()
+    request = response.request
+    check_answer(request.method, request.url.path, response.status_code, response.headers, content)
+    if response.is_success:
+        check_request(request.method, request.url.path, request.content)
 
 
 @asynccontextmanager
@@ -96,48 +108,81 @@ async def open_service(
     max_body_bytes: int = 1024 * 1024,
 ) -> AsyncGenerator[Service]:
     """The parts of one process on the Redis at *url*, its hub running."""
-    redis = connect(url, role="command")
-    blocking = connect(url, role="blocking")
-    subscriber = connect(url, role="pubsub")
-    hub = Hub(subscriber=subscriber, reader=redis, keys=KEYS, ping_seconds=ping_seconds)
+    clients = Clients.to(url)
+    seen: list[tuple[str, str, int]] = []
+    deps = make_deps(
+        clients, seen, rules=rules, ping_seconds=ping_seconds, max_body_bytes=max_body_bytes
+    )
+    queue = TaskQueue(clients.redis, KEYS, lease_seconds=30, blocking=clients.blocking)
+    running = asyncio.create_task(deps.hub.run(deps.stop))
+    try:
+        yield Service(deps=deps, app=create_app(deps), queue=queue, redis=clients.redis, seen=seen)
+    finally:
+        deps.stop.set()
+        await running
+        await clients.close()
+
+
+@dataclass(frozen=True)
+class Clients:
+    """The connections of one process; nothing is sent before the first command."""
+
+    redis: Redis
+    blocking: Redis
+    subscriber: Redis
+
+    @classmethod
+    def to(cls, url: str) -> Clients:
+        return cls(
+            connect(url, role="command"), connect(url, role="blocking"), connect(url, role="pubsub")
+        )
+
+    async def close(self) -> None:
+        for client in (self.redis, self.blocking, self.subscriber):
+            await client.aclose()
+
+
+def make_deps(
+    clients: Clients,
+    seen: list[tuple[str, str, int]],
+    *,
+    rules: TaskRules | None = None,
+    ping_seconds: float = 5,
+    max_body_bytes: int = 1024 * 1024,
+) -> ServerDeps:
+    """What an application needs, put together as the wiring does."""
+    redis = clients.redis
     tasks = TaskService(
         TaskStore(redis, KEYS),
         EventLog(redis, KEYS),
-        Ops(redis, blocking, KEYS),
+        Ops(redis, clients.blocking, KEYS),
         box=Box({"k": bytes(32)}, active="k"),
         clock=SystemClock(),
         state_ttl_seconds=600,
         public_url="http://server",
         search_window=10_000,
     )
-    seen: list[tuple[str, str, int]] = []
+
+    async def check_redis() -> None:
+        await redis.get("any")
 
     async def render_metrics() -> bytes:
         return b"codeforge_http_requests_total 1\n"
 
-    deps = ServerDeps(
+    return ServerDeps(
         tasks=tasks,
-        hub=hub,
+        hub=Hub(subscriber=clients.subscriber, reader=redis, keys=KEYS, ping_seconds=ping_seconds),
         workers=Workers(redis, KEYS),
         rules=rules or TaskRules(agents=AGENTS, default_agent="demo"),
         auth_token=TOKEN,
         version="1.2.3",
         clock=SystemClock(),
         stop=asyncio.Event(),
-        check_redis=redis.ping,
+        check_redis=check_redis,
         render_metrics=render_metrics,
         observe_request=lambda method, route, status, seconds: seen.append((method, route, status)),
         max_body_bytes=max_body_bytes,
     )
-    queue = TaskQueue(redis, KEYS, lease_seconds=30, blocking=blocking)
-    running = asyncio.create_task(hub.run(deps.stop))
-    try:
-        yield Service(deps=deps, app=create_app(deps), queue=queue, redis=redis, seen=seen)
-    finally:
-        deps.stop.set()
-        await running
-        for client in (redis, blocking, subscriber):
-            await client.aclose()
 
 
 @asynccontextmanager
@@ -161,15 +206,10 @@ def body(**members: Any) -> dict[str, Any]:
 
 
 def completed(**members: Any) -> Outcome:
-    """A good end of a run."""
-    return Outcome(
-        **{
-            "result": "done",
-            "changes": Changes(files_created=1, insertions=3),
-            "usage": Usage(input_tokens=10, output_tokens=5, cost_usd=0.5, turns=1, model="m"),
-            **members,
-        }
-    )
+    """A good end of a run, with some members changed."""
+    usage = Usage(input_tokens=10, output_tokens=5, cost_usd=0.5, turns=1, model="m")
+    changes = Changes(files_created=1, insertions=3)
+    return replace(Outcome(result="done", changes=changes, usage=usage), **members)
 
 
 def failed(failure: Failure) -> Outcome:

@@ -1,0 +1,173 @@
+"""
+Takes tasks from the list `<prefix>input:tasks`, where programs without HTTP put them.
+
+BLMOVE moves a payload to the pending list; what it returns is not looked at, because a reply can be
+lost with its connection. A script then gives each pending entry to one listener at a time, with an
+id and a lease; a killed listener's entry is given to another one when its lease ends. Submitting
+is safe to repeat: the correlation id, or else the entry's own id, is the idempotency key.
+"""
+
+# redis-py leaves its **kwargs untyped.
+# pyright: reportUnknownMemberType=false
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, cast
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError
+
+from internal.errors import BadRequest, CodeforgeError, Unavailable
+from internal.ids import random_token
+from internal.rdb.client import unavailable
+from internal.rdb.keys import Keys
+from internal.rdb.scripts import Script, load_lua
+from internal.server.complaints import parse
+from internal.server.deps import TaskRules
+from internal.server.problem import INTERNAL, problem_body, status_of
+from internal.server.schema import InputTask
+from internal.task.model import DEFAULT_TENANT
+from internal.task.service import TaskService, request_hash
+
+log = structlog.get_logger(__name__)
+
+_TAKE = Script(load_lua("internal.server", "lua/input_take"))
+_SETTLE = Script(load_lua("internal.server", "lua/input_settle"))
+
+_BLOCK_SECONDS = 2
+_PAUSE_SECONDS = 2
+"""After Redis failed; also the longest a stop waits for it."""
+_ANSWER_SECONDS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    id: str
+    payload: bytes
+
+
+class InputListener:
+    """
+    The loop; any number of servers may run it on one Redis.
+
+    *redis* serves commands, *blocking* is a client for blocking reads. Payloads are read as
+    bytes, whatever the clients do: what other programs push need not be text.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        blocking: Redis,
+        keys: Keys,
+        *,
+        tasks: TaskService,
+        rules: TaskRules,
+        max_body_bytes: int,
+        lease_seconds: float = 30,
+    ) -> None:
+        self._redis = redis
+        self._blocking = blocking
+        self._keys = keys
+        self._tasks = tasks
+        self._rules = rules
+        self._max_body_bytes = max_body_bytes
+        self._lease_millis = int(lease_seconds * 1000)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Listen until *stop*; the payload in hand is finished first (a wait takes up to 2 s)."""
+        while not stop.is_set():
+            try:
+                with unavailable():
+                    source, pending = self._keys.input_tasks(), self._keys.input_pending()
+                    await _undecoded(
+                        self._blocking, "BLMOVE", source, pending, "LEFT", "RIGHT", _BLOCK_SECONDS
+                    )
+                    while not stop.is_set() and await self.serve_one():
+                        pass
+            except Unavailable as error:
+                log.warning("input.redis_away", error=error.message)
+                await _pause(stop)
+
+    async def serve_one(self) -> bool:
+        """Answer one pending payload; False when there is none that nobody works on."""
+        entry = await self._take()
+        if entry is None:
+            return False
+        correlation = _correlation_of(entry.payload)
+        answer = await self._answer(entry, correlation)
+        keys = [self._keys.input_pending()]
+        if correlation is not None:
+            keys.append(self._keys.input_result(correlation))
+        text = json.dumps(answer, ensure_ascii=False)
+        await _SETTLE(self._redis, keys, [entry.id, text, _ANSWER_SECONDS])
+        return True
+
+    async def _take(self) -> _Entry | None:
+        args = (1, self._keys.input_pending(), random_token(), self._lease_millis)
+        try:
+            taken = await _undecoded(self._redis, "EVALSHA", _TAKE.sha, *args)
+        except NoScriptError:
+            taken = await _undecoded(self._redis, "EVAL", _TAKE.source, *args)
+        return _Entry(taken[0].decode(), taken[1]) if taken else None
+
+    async def _answer(self, entry: _Entry, correlation: str | None) -> dict[str, Any]:
+        try:
+            with unavailable():
+                return await self._submit(entry)
+        except Unavailable:
+            raise  # the entry stays; it is given again when its lease ends
+        except CodeforgeError as error:
+            problem = error
+            if status_of(error) == 500:
+                log.exception("input.failed", entry=entry.id)
+                problem = INTERNAL
+        except Exception:  # a payload that always fails must not come back for ever
+            log.exception("input.failed", entry=entry.id)
+            problem = INTERNAL
+        if correlation is None:  # nobody can be told; the content may hold a secret
+            log.warning("input.refused", error=problem.error_code, bytes=len(entry.payload))
+        return problem_body(problem)
+
+    async def _submit(self, entry: _Entry) -> dict[str, Any]:
+        if len(entry.payload) > self._max_body_bytes:
+            raise BadRequest(f"The payload is larger than {self._max_body_bytes} bytes.")
+        body = parse(InputTask, entry.payload, self._rules)
+        members = body.model_dump(mode="json", exclude_none=True)
+        submitted = await self._tasks.submit(
+            body.spec(DEFAULT_TENANT, self._rules),
+            idempotency_key=f"input:{body.correlation_id or entry.id}",
+            request_hash=request_hash(json.dumps(members, sort_keys=True).encode()),
+        )
+        log.info("input.accepted", task_id=submitted.task.id, repeated=submitted.repeated)
+        return {"task_id": submitted.task.id, "status": submitted.task.status}
+
+
+async def _undecoded(redis: Redis, *command: str | int) -> list[bytes]:
+    execute = cast("Callable[..., Awaitable[list[bytes]]]", redis.execute_command)
+    return await execute(*command, NEVER_DECODE=[])
+
+
+def _correlation_of(payload: bytes) -> str | None:
+    """Who waits for the answer, also when the payload is refused."""
+    try:
+        members: object = json.loads(payload)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(members, dict):
+        return None
+    correlation = cast("dict[str, object]", members).get("correlation_id")
+    if isinstance(correlation, str) and 0 < len(correlation) <= 128:
+        return correlation
+    return None
+
+
+async def _pause(stop: asyncio.Event) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_PAUSE_SECONDS):
+            await stop.wait()
