@@ -18,8 +18,8 @@ from pathlib import Path
 import yaml
 
 from codeforge import runtime
-from codeforge.commands.up import child_stages
 from codeforge.parent import environment_for_child
+from codeforge.parts import child_stages
 from codeforge.supervisor import Supervisor
 from internal.config.load import load_settings
 from internal.rdb.embedded import EmbeddedRedis

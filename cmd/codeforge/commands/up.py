@@ -12,7 +12,7 @@ import asyncio
 import fcntl
 import os
 import sys
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -22,17 +22,14 @@ import typer
 
 from codeforge import runtime
 from codeforge.parent import environment_for_child
-from codeforge.supervisor import ChildSpec, Supervisor, stop_on_signals
+from codeforge.parts import child_stages
+from codeforge.supervisor import Supervisor, stop_on_signals
 from internal.config.settings import Settings
 from internal.errors import Conflict, Invalid
 from internal.rdb.embedded import EmbeddedRedis
 
 app = typer.Typer()
 log = structlog.get_logger(__name__)
-
-_SERVER_STOP_SECONDS = 15
-_HAND_BACK_SECONDS = 40
-"""After its grace a worker ends process trees (12 s), records and hands back."""
 
 
 @app.command()
@@ -95,14 +92,3 @@ async def _supervise(settings: Settings) -> None:
         log.info("up.started", url=settings.server.base_url, data_dir=str(settings.data_dir))
         await supervisor.run(stop)
     log.info("up.stopped")
-
-
-def child_stages(settings: Settings, environment: Mapping[str, str]) -> list[list[ChildSpec]]:
-    """Worker and server of one machine, in the order in which they are stopped."""
-
-    def spec(name: str, stop_seconds: float) -> ChildSpec:
-        argv = [sys.executable, "-m", "codeforge", name, "--data-dir", str(settings.data_dir)]
-        return ChildSpec(name=name, argv=argv, environment=environment, stop_seconds=stop_seconds)
-
-    grace = settings.workers.grace_seconds + _HAND_BACK_SECONDS
-    return [[spec("worker", grace)], [spec("serve", _SERVER_STOP_SECONDS)]]
