@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, MutableMapping
-from typing import Any, TextIO
+from collections.abc import Callable, Iterable, Mapping
+from typing import TextIO, cast
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
+
+_MAX_DEPTH = 8  # deeper values are shown as Python writes them; a value may contain itself
 
 Redact = Callable[[str], str]
 
@@ -55,13 +57,6 @@ def configure(*, level: str, form: str, redact: Redact, stream: TextIO | None = 
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
 
 
-def choose_form(configured: str, stream: TextIO) -> str:
-    """`console` on a terminal unless the operator chose; *configured* may be empty."""
-    if configured:
-        return "json" if configured == "json" else "console"
-    return "console" if stream.isatty() else "json"
-
-
 def _renderer(form: str, out: TextIO) -> Processor:
     if form == "json":
         return structlog.processors.JSONRenderer()
@@ -71,15 +66,14 @@ def _renderer(form: str, out: TextIO) -> Processor:
 
 
 def _redactor(redact: Redact) -> Processor:
-    def clean(value: Any) -> Any:
-        if isinstance(value, str):
-            return redact(value)
-        if isinstance(value, MutableMapping):
-            return {name: clean(member) for name, member in value.items()}
-        if isinstance(value, (list, tuple)):
-            return [clean(member) for member in value]
-        if isinstance(value, (int, float, type(None))):
+    def clean(value: object, depth: int = 0) -> object:
+        if isinstance(value, int | float | None):
             return value
+        if depth < _MAX_DEPTH and isinstance(value, Mapping):
+            members = cast("Mapping[object, object]", value)
+            return {redact(str(name)): clean(m, depth + 1) for name, m in members.items()}
+        if depth < _MAX_DEPTH and isinstance(value, list | tuple | set | frozenset):
+            return [clean(member, depth + 1) for member in cast("Iterable[object]", value)]
         return redact(str(value))
 
     def process(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:

@@ -3,7 +3,7 @@ Metrics in Prometheus' text form: version A's names, each with its unit and the 
 
 Everything about tasks, webhooks, tokens and cost is counted in Redis by the scripts that end
 things, so every server shows the same values and a restart loses none: dashboards take `max` over
-servers. HTTP metrics are of this process.
+servers. HTTP metrics, and those of memory, CPU and open files, are of this process.
 """
 
 from __future__ import annotations
@@ -11,7 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -24,6 +30,7 @@ TASK_BUCKETS = (10, 30, 60, 120, 300, 600, 1800)
 """Seconds; the same as in internal/task/lua/lib.lua."""
 
 _HTTP_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _TASK_STATUSES = ("completed", "failed")
 _DELIVERY_STATUSES = ("success", "failed")
 
@@ -48,6 +55,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
         self._requests = Counter(
             "codeforge_http_requests",
             "Requests answered by this server: how much is asked of it, and how it ends?",
@@ -64,6 +72,7 @@ class Metrics:
 
     def observe_request(self, method: str, path: str, status: int, seconds: float) -> None:
         """Count one request; *path* is the route's template, never what the client sent."""
+        method = method if method in _METHODS else "other"  # or a client could make up thousands
         self._requests.labels(method, path, str(status)).inc()
         self._durations.labels(method, path).observe(seconds)
 
