@@ -35,6 +35,7 @@ _ASK_LIMITS = Limits(timeout_seconds=60, max_output_bytes=1 << 20)
 _EVERYTHING = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
 _COMMIT_ID = re.compile(r"[0-9a-f]{7,40}\Z")
 _USED = "codeforge-used"
+_BRANCHES = "codeforge-branches"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,21 +125,28 @@ class MirrorCache:
 
     async def find_held(self, remote: Remote, name: str) -> Mirror | None:
         """
-        The mirror with the commit held as *name*, without asking the remote: *name* had access to
-        it.
+        The mirror with the commit (and branch) held as *name*, None when nothing is.
+
+        Without asking the remote: who holds a commit had access to it.
         """
         path = self._path(remote)
         commit = await self._commit_of(path, f"refs/keep/{name}")
-        return None if commit is None else self._mirror(remote, commit, None)
+        if commit is None:
+            return None
+        return self._mirror(remote, commit, await asyncio.to_thread(_read_branch, path, name))
 
     async def hold(self, mirror: Mirror, name: str) -> None:
         """Keep the mirror's commit for *name* (a task), whatever happens to its branch."""
         await self._set_held(mirror.path, name, mirror.commit)
+        if mirror.branch is not None:
+            with disk_errors():
+                await asyncio.to_thread(_write_branch, mirror.path, name, mirror.branch)
 
     async def release(self, path: Path, name: str) -> None:
         """Give up what is held as *name* in the mirror at *path*; nothing when there is none."""
         if await asyncio.to_thread(path.is_dir):
             await self._set_held(path, name, None)
+            await asyncio.to_thread((path / _BRANCHES / name).unlink, missing_ok=True)
 
     async def _set_held(self, path: Path, name: str, commit: str | None) -> None:
         reference = f"refs/keep/{name}"
@@ -278,6 +286,18 @@ def _plain(branch: str | None) -> str | None:
     try:
         return None if branch is None else check_target(branch)
     except Invalid:
+        return None
+
+
+def _write_branch(path: Path, name: str, branch: str) -> None:
+    (path / _BRANCHES).mkdir(exist_ok=True)
+    (path / _BRANCHES / name).write_text(branch)
+
+
+def _read_branch(path: Path, name: str) -> str | None:
+    try:
+        return (path / _BRANCHES / name).read_text() or None
+    except FileNotFoundError:
         return None
 
 

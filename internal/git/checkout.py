@@ -19,7 +19,7 @@ from internal.git.embedded import is_plain_directory, make_readable, put_back, s
 from internal.git.failure import GitFailed
 from internal.git.skeleton import borrow_objects, make_checkout_dir, point
 
-_PACK_LIMITS = Limits(timeout_seconds=600)
+_LONG = Limits(timeout_seconds=900)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +50,7 @@ class Checkout:
             DiskFull: no room; the tree is then in an unknown state.
         """
         place = Place(git_dir=self._git_dir, work_tree=tree, index=index)
-        await self._git.run("read-tree", "--reset", "-u", commit, place=place)
+        await self._git.run("read-tree", "--reset", "-u", commit, place=place, limits=_LONG)
 
     async def attach(
         self, tree: Path, index: Path, *, url: str, commit: str, branch: str | None, borrow: bool
@@ -104,14 +104,21 @@ class Checkout:
 
     async def _add_all(self, place: Place) -> bool:
         """Stage everything; False when git could not take some file."""
-        command = ("add", "--all", "--ignore-errors", ".")
-        if (await self._git.run(*command, place=place, accept=(0, 1), durable=True)).exit_code == 0:
+        if await self._add(place):
             return True
         assert place.work_tree is not None  # noqa: S101 - for the type checker
         await asyncio.to_thread(make_readable, place.work_tree)
-        return (
-            await self._git.run(*command, place=place, accept=(0, 1), durable=True)
-        ).exit_code == 0
+        return await self._add(place)
+
+    async def _add(self, place: Place) -> bool:
+        added = await self._git.run(
+            *("add", "--all", "--ignore-errors", "."),
+            place=place,
+            limits=_LONG,
+            accept=(0, 1),
+            durable=True,
+        )
+        return added.exit_code == 0
 
     async def _copy_objects(self, git_dir: Path, commit: str) -> None:
         wanted = f"--shallow {commit}\n{commit}\n"
@@ -126,7 +133,7 @@ class Checkout:
             str(git_dir / "objects" / "pack" / "pack"),
             place=Place(git_dir=self._git_dir),
             stdin=wanted.encode(),
-            limits=_PACK_LIMITS,
+            limits=_LONG,
         )
 
 

@@ -58,6 +58,7 @@ _AUTH = re.compile(
 _NOT_FOUND = re.compile(
     r"repository .*not found|Repository not found|does not appear to be a git repository"
     r"|returned error: (404|410)|does not exist|couldn't find remote ref|not our ref"
+    r"|unadvertised object"
     r"|Could not find repository|no such repository|not a git repository",
     re.IGNORECASE,
 )

@@ -24,6 +24,7 @@ from internal.git.model import Diff, Snapshot
 
 _WHO = "CodeForge <codeforge@localhost> 0 +0000"
 _COMPARE = ("diff-tree", "-r", "-M", "--no-ext-diff", "--no-textconv", "--no-color")
+_NAMES = Limits(max_output_bytes=64 << 20)
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}\Z")
 
 
@@ -111,7 +112,12 @@ class TrustedRepo:
             GitFailed: one of the commits is not here.
         """
         names, patch = await asyncio.gather(
-            self._git.run(*_COMPARE, "--raw", "--numstat", "-z", base, head, place=self._place),
+            self._git.run(
+                *_COMPARE,
+                *("--raw", "--numstat", "-z", base, head),
+                place=self._place,
+                limits=_NAMES,
+            ),
             self._git.run(
                 *_COMPARE,
                 *("-p", "--binary", "--full-index", base, head),

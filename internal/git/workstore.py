@@ -11,6 +11,7 @@ import asyncio
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from internal.git.cache import Mirror, MirrorCache
 from internal.git.cli import Git
 from internal.git.skeleton import borrow_objects, make_bare
 from internal.git.work import TrustedRepo, safe_name
+
+_LEFT_SECONDS = 3600  # making or removing one takes a moment: whoever began is dead
 
 
 class WorkStore:
@@ -103,6 +106,9 @@ def _borrowed_from(path: Path) -> Path | None:
 
 def _list_claims(root: Path) -> dict[tuple[str, str], frozenset[str]]:
     found: dict[tuple[str, str], frozenset[str]] = {}
+    for making in root.glob("*/*.git.making-*"):
+        if making.lstat().st_mtime < time.time() - _LEFT_SECONDS:
+            shutil.rmtree(making, ignore_errors=True)
     for path in root.glob("*/*.git"):
         names = {
             entry.name for folder in ("indexes", "refs/claims") for entry in _entries(path / folder)

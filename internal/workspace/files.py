@@ -44,21 +44,22 @@ def remove(path: Path) -> None:
 
 
 def empty_grave(grave: Path) -> None:
-    """Finish a removal, also one that a killed process began."""
+    """
+    Finish a removal, also one that a killed process began; two may do it at the same time.
+
+    Raises:
+        OSError: something in it belongs to another user.
+    """
     number = 0
-    while folders := [Path(entry.path) for entry in os.scandir(grave) if _is_dir(entry)]:
-        for folder in folders:
-            unlock(folder)
-            for entry in list(os.scandir(folder)):
+    while entries := _entries(grave):
+        for entry in entries:
+            with _may_be_gone():
                 if _is_dir(entry):
-                    unlock(Path(entry.path))
-                    number = _move_up(Path(entry.path), grave, number)
+                    number = _empty(Path(entry.path), grave, number)
                 else:
                     os.unlink(entry.path)
-            os.rmdir(folder)
-    for entry in list(os.scandir(grave)):
-        os.unlink(entry.path)
-    os.rmdir(grave)
+    with _may_be_gone():
+        os.rmdir(grave)
 
 
 def copy(source: Path, destination: Path, *, leave_out: frozenset[str] = frozenset()) -> None:
@@ -107,6 +108,22 @@ def disk_bytes(path: Path) -> int:
     return total
 
 
+def _empty(folder: Path, grave: Path, number: int) -> int:
+    """
+    Remove *folder*, its directories moved into *grave* under numbers above *number*; the last.
+    """
+    unlock(folder)
+    for entry in _entries(folder):
+        with _may_be_gone():
+            if _is_dir(entry):
+                unlock(Path(entry.path))
+                number = _move_up(Path(entry.path), grave, number)
+            else:
+                os.unlink(entry.path)
+    os.rmdir(folder)
+    return number
+
+
 def _move_up(folder: Path, grave: Path, number: int) -> int:
     """Move *folder* directly into *grave* under the next free number; that number."""
     while True:
@@ -132,3 +149,19 @@ def _unreadable_left_out() -> Generator[None]:
         except OSError as error:
             if error.errno != errno.ENAMETOOLONG:
                 raise
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    with contextlib.suppress(FileNotFoundError):
+        return list(os.scandir(folder))
+    return []
+
+
+@contextmanager
+def _may_be_gone() -> Generator[None]:
+    """Somebody else who removes the same may be faster, or a step behind."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in {errno.ENOENT, errno.ENOTEMPTY}:
+            raise

@@ -91,7 +91,7 @@ class Workspaces:
         Make the workspace of a claim. *source* has the base commit, *records* the start commit.
 
         Raises:
-            DiskFull: no room; what was begun is removed by `discard` or the sweep.
+            DiskFull: no room; what was begun is removed by `drop` or the sweep.
             GitFailed: a commit is not here.
         """
         layout = self._layout
@@ -123,6 +123,8 @@ class Workspaces:
             DiskFull: no room for it.
         """
         await self._sessions.keep(tenant, task, claim, self._layout.home(task, claim))
+        with contextlib.suppress(FileNotFoundError):
+            await asyncio.to_thread(os.utime, self._layout.claim(task, claim) / _USED)
 
     async def drop(self, tenant: str, task: str, claim: str) -> None:
         """Remove the workspace of a claim, not its session; nothing when there is none."""
@@ -139,7 +141,10 @@ class Workspaces:
         return await asyncio.to_thread(self._list_claims)
 
     async def last_use(self, task: str, claim: str) -> float:
-        """When a workspace was opened, in seconds since the epoch; 0 when that is not known."""
+        """
+        When a workspace was opened or kept last, in seconds since the epoch; 0 when that is not
+        known.
+        """
         stamp = self._layout.claim(task, claim) / _USED
         try:
             return (await asyncio.to_thread(os.lstat, stamp)).st_mtime
@@ -219,10 +224,12 @@ def _owner(folder: Path, home: str) -> tuple[str, str] | None:
 
 def _remove_task(folder: Path) -> None:
     # The marker goes last: what a killed process leaves is still known as ours.
-    for entry in list(folder.iterdir()):
-        if entry.name != MARKER_NAME:
-            remove(entry)
-    remove(folder)
+    with contextlib.suppress(FileNotFoundError):
+        for entry in list(folder.iterdir()):
+            if entry.name != MARKER_NAME:
+                remove(entry)
+        (folder / MARKER_NAME).unlink()
+        folder.rmdir()
 
 
 def _folders(parent: Path) -> list[Path]:

@@ -24,6 +24,7 @@ import structlog
 
 from internal.errors import CodeforgeError, disk_errors
 from internal.workspace.files import disk_bytes, remove
+from internal.workspace.layout import Layout
 from internal.workspace.trees import Source
 
 _READY = "ready-"
@@ -54,12 +55,17 @@ class Position:
 class Spares:
     """The ready trees of one home; workers of the same home share them."""
 
-    def __init__(self, root: Path, settings: SpareSettings, *, borrow: bool) -> None:
-        """*borrow* says whether the agents' `.git` may use the mirror's objects."""
-        self._root = root / ("borrowed" if borrow else "copied")
+    def __init__(self, layout: Layout, home: str, settings: SpareSettings, *, borrow: bool) -> None:
+        """
+        *home* is the id of our `data_dir`; *borrow*: the agents' `.git` may use mirrors' objects.
+        """
+        self._all = layout.spares / home
+        # Not flushed to the disk, so a tree is only good until the machine starts again.
+        self._root = self._all / f"{'borrowed' if borrow else 'copied'}-{_boot_id()}"
         self._settings = settings
         self._borrow = borrow
-        self._wanted: dict[str, Source] = {}
+        self._newest: dict[str, Source] = {}
+        self._wanted: set[str] = set()
         self._too_large: set[str] = set()
         self._wake = asyncio.Event()
 
@@ -71,7 +77,10 @@ class Spares:
         """
         taken = await asyncio.to_thread(self._take, source.key, tree, index)
         if self._settings.per_repository > 0:
-            self._wanted[source.key] = source
+            # A branch's commit is what the next task will want; a follow-up's base is history.
+            if source.branch is not None or source.key not in self._newest:
+                self._newest[source.key] = source
+            self._wanted.add(source.key)
             self._wake.set()
         return taken
 
@@ -79,6 +88,7 @@ class Spares:
         """
         Make trees where some were taken, until *stop* is set; a failure is logged, not repeated.
         """
+        await asyncio.to_thread(self._remove_outdated)
         stopping = asyncio.create_task(stop.wait())
         try:
             while not stop.is_set():
@@ -87,8 +97,7 @@ class Spares:
                 waking.cancel()
                 self._wake.clear()
                 while self._wanted and not stop.is_set():
-                    _, source = self._wanted.popitem()
-                    await self._make_and_log(source)
+                    await self._make_and_log(self._newest[self._wanted.pop()])
         finally:
             stopping.cancel()
 
@@ -147,6 +156,10 @@ class Spares:
         finally:
             await asyncio.to_thread(remove, making)
 
+    def _remove_outdated(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            _remove_all(path for path in self._all.iterdir() if path != self._root)
+
     def _take(self, key: str, tree: Path, index: Path) -> Position | None:
         folder = self._root / key
         if not folder.is_dir():
@@ -181,6 +194,13 @@ class Spares:
             remove(ready)
             excess -= size
         return not sizes or bool(_ready(newest))
+
+
+def _boot_id() -> str:
+    """Eight hex digits that change when the machine starts; always the same where none are told."""
+    with contextlib.suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
+    return "00000000"
 
 
 @contextmanager

@@ -74,7 +74,7 @@ def git_home(root: Path, *, borrow: bool = False, spares: SpareSettings | None =
     git = Git(home=layout.git_home, environment=os.environ)
     mirrors = MirrorCache(layout.mirrors, git, vet=anywhere, ssh=SshFiles(), lock_seconds=60)
     sessions = Sessions(layout.sessions)
-    ready = Spares(layout.spares, spares or SpareSettings(), borrow=borrow)
+    ready = Spares(layout, home_id(layout), spares or SpareSettings(), borrow=borrow)
     return GitHome(
         layout=layout,
         git=git,

@@ -214,7 +214,7 @@ async def test_a_held_commit_outlives_its_branch(home: GitHome, origin: Repo) ->
     await home.mirrors.release(mirror.path, "task1")
 
     assert held is not None
-    assert held.commit == mirror.commit
+    assert (held.commit, held.branch) == (mirror.commit, "main")
     assert await home.mirrors.find_held(remote, "task1") is None
 
 

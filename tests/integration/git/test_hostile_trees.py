@@ -310,9 +310,9 @@ async def test_a_tree_of_many_and_deep_files_is_recorded(hostile: Hostile) -> No
         for file in range(150):
             (many / str(folder) / str(file)).write_text(f"{folder}/{file}\n")
     descriptor = os.open(hostile.tree, os.O_RDONLY)
-    for _ in range(2500):
-        os.mkdir("deep", dir_fd=descriptor)
-        inner = os.open("deep", os.O_RDONLY, dir_fd=descriptor)
+    for _ in range(25):
+        os.mkdir("deep" * 50, dir_fd=descriptor)
+        inner = os.open("deep" * 50, os.O_RDONLY, dir_fd=descriptor)
         os.close(descriptor)
         descriptor = inner
     os.close(descriptor)

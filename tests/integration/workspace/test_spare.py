@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from internal.workspace.files import remove
 from internal.workspace.manager import Mode
 from internal.workspace.spare import SpareSettings
 from tests.support.git_home import GitHome, git_home
@@ -22,7 +23,7 @@ def origin(tmp_path: Path) -> Repo:
 
 
 def _ready(home: GitHome) -> list[Path]:
-    return sorted(home.layout.spares.glob("*/*/ready-*"))
+    return sorted(home.layout.spares.glob("*/*/*/ready-*"))
 
 
 async def _until_two_are_ready(home: GitHome) -> None:
@@ -112,7 +113,10 @@ async def test_a_half_made_tree_of_a_killed_process_is_never_given(
     """A process killed while making a tree leaves only something the next maker removes."""
     home = git_home(tmp_path / "home")
     mirror = await home.mirror(origin.url)
-    folder = home.layout.spares / "copied" / mirror.key
+    await home.spares.replenish(mirror)
+    folder = _ready(home)[0].parent
+    for ready in _ready(home):
+        remove(ready)
     (folder / "making-dead" / "tree").mkdir(parents=True)
 
     workspace, _ = await home.open(mirror, "claim1")
@@ -120,6 +124,42 @@ async def test_a_half_made_tree_of_a_killed_process_is_never_given(
 
     assert workspace.mode is Mode.CHECKOUT
     assert not list(folder.glob("making-*"))
+
+
+async def test_a_follow_up_does_not_make_trees_of_the_past(tmp_path: Path, origin: Repo) -> None:
+    """Trees are made at the newest commit of a branch, not at the base of an old task."""
+    home = git_home(tmp_path / "home")
+    origin.tag("v1")
+    old = await home.mirror(origin.url, target="v1")
+    origin.commit({"new.txt": "new"})
+    new = await home.mirror(origin.url)
+    await home.open(new, "claim1", task="task1")
+    await home.open(old, "claim2", task="task2")
+    stop = asyncio.Event()
+
+    loop = asyncio.create_task(home.spares.run(stop))
+    await _until_two_are_ready(home)
+    stop.set()
+    await asyncio.wait_for(loop, 30)
+
+    assert {(path / "position").read_text() for path in _ready(home)} == {f"{new.commit} main"}
+
+
+async def test_trees_from_before_the_machine_started_are_removed(
+    tmp_path: Path, origin: Repo
+) -> None:
+    """Spare trees are not flushed to the disk: after a restart they may be anything."""
+    home = git_home(tmp_path / "home")
+    await home.spares.replenish(await home.mirror(origin.url))
+    current = _ready(home)[0].parents[1]
+    (current.parent / "copied-earlier" / "r" / "ready-1").mkdir(parents=True)
+    stop = asyncio.Event()
+    stop.set()
+
+    await home.spares.run(stop)
+
+    assert [path.name for path in current.parent.iterdir()] == [current.name]
+    assert len(_ready(home)) == 2
 
 
 _HOLD_LOCK = """
@@ -135,8 +175,10 @@ async def test_two_processes_do_not_make_the_same_trees(tmp_path: Path, origin: 
     """While one process makes trees of a repository another leaves it alone."""
     home = git_home(tmp_path / "home")
     mirror = await home.mirror(origin.url)
-    folder = home.layout.spares / "copied" / mirror.key
-    folder.mkdir(parents=True)
+    await home.spares.replenish(mirror)
+    folder = _ready(home)[0].parent
+    for ready in _ready(home):
+        remove(ready)
     other = _lock(folder / "lock")
     while_locked = await home.spares.replenish(mirror)
     other.communicate(b"\n", timeout=30)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from internal.clock import SystemClock
 from internal.errors import Unavailable
+from internal.workspace.files import remove
 from internal.workspace.sweep import Sweep, TaskClaims, TaskRef
 from tests.support.git_home import TENANT, GitHome, git_home
 from tests.support.repos import Repo, small_repo
@@ -25,6 +26,26 @@ def origin(tmp_path: Path) -> Repo:
 @pytest.fixture
 def home(tmp_path: Path) -> GitHome:
     return git_home(tmp_path / "home")
+
+
+@pytest.fixture
+def nest() -> Iterator[Callable[[Path, int], None]]:
+    """Nest directories far deeper than a path can be long; gone again even when the test fails."""
+    nested: list[Path] = []
+
+    def make(folder: Path, depth: int) -> None:
+        nested.append(folder)
+        descriptor = os.open(folder, os.O_RDONLY)
+        for _ in range(depth):
+            os.mkdir("deeper", dir_fd=descriptor)
+            inner = os.open("deeper", os.O_RDONLY, dir_fd=descriptor)
+            os.close(descriptor)
+            descriptor = inner
+        os.close(descriptor)
+
+    yield make
+    for folder in nested:
+        remove(folder)
 
 
 def _sweep(home: GitHome, known: Mapping[str, TaskClaims], *, ttl_seconds: float = 3600) -> Sweep:
@@ -137,7 +158,7 @@ async def test_only_directories_with_our_marker_are_touched(
 
 
 async def test_what_an_agent_locked_linked_or_nested_is_removed_without_following(
-    home: GitHome, origin: Repo, tmp_path: Path
+    home: GitHome, origin: Repo, tmp_path: Path, nest: Callable[[Path, int], None]
 ) -> None:
     """
     Links are removed, not what they point to; locked and very deep directories go all the same.
@@ -149,21 +170,10 @@ async def test_what_an_agent_locked_linked_or_nested_is_removed_without_followin
     (folder / "tree" / "link").symlink_to(outside)
     (folder / "tree" / "src" / "app.py").unlink()
     (folder / "tree" / "src" / "app.py").symlink_to(outside / "file")
-    _nest(folder / "tree", 3000)
+    nest(folder / "tree", 3000)
     (folder / "tree" / "src").chmod(0)
 
     await _sweep(home, {}).sweep()
 
     assert not folder.parent.exists()
     assert (outside / "file").read_text() == "mine"
-
-
-def _nest(folder: Path, depth: int) -> None:
-    """Directories nested far deeper than a path can be long."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    for _ in range(depth):
-        os.mkdir("deeper", dir_fd=descriptor)
-        inner = os.open("deeper", os.O_RDONLY, dir_fd=descriptor)
-        os.close(descriptor)
-        descriptor = inner
-    os.close(descriptor)
