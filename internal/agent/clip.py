@@ -23,7 +23,7 @@ _MAX_DEPTH = 64
 _TOO_DEEP = "[nested too deep]"
 _LEFT_OUT = "[too large]"
 _FRAME_BYTES = 48  # braces, member names and the note around one long string
-_COARSER = (1, 2, 4, 16, 64, 256)
+_SHARES = (1.0, 0.9, 0.5, 0.1, 0.01)  # of the limit, for the longest string; tried in this order
 _SHORTEST_BYTES = 16
 
 Change = Callable[[str], str]
@@ -95,8 +95,8 @@ def _clean_raw(raw: Json | str | None, redact: Change) -> Json | str | None:
 def _fit(data: Json, limit_bytes: int, redact: Change) -> Json:
     room = limit_bytes - _FRAME_BYTES
     fitting: Json = {}
-    for divisor in _COARSER:
-        shorten = _Shorten(max(room // divisor, _SHORTEST_BYTES), redact)
+    for share in _SHARES:
+        shorten = _Shorten(max(int(room * share), _SHORTEST_BYTES), redact)
         fitting = cast(Json, change_strings(data, shorten))
         if encoded_bytes(fitting) <= room:
             return {**fitting, "truncated": True} if shorten.cut or "truncated" in data else fitting

@@ -20,7 +20,7 @@ from internal.process.errors import CommandTimedOut, StartFailed
 PROBE_SECONDS = 5.0
 
 _OUTPUT_BYTES = 4096
-_VERSION = re.compile(r"\b\d+\.\d+(?:\.\d+)?[0-9A-Za-z.+-]*")
+_VERSION = re.compile(r"(?:^|[\s/@v-])(\d+\.\d+(?:\.\d+)?[0-9A-Za-z.+-]*)")
 
 
 def find_executable(program: str, environment: Mapping[str, str]) -> str | None:
@@ -71,4 +71,4 @@ def _version_in(output: bytes) -> str | None:
     if line.startswith(("{", "[")):  # it took no notice of --version and ran
         return None
     found = _VERSION.search(line[:200])
-    return found.group() if found else None
+    return found.group(1) if found else None
