@@ -64,8 +64,8 @@ class Agent(Protocol):
     @property
     def credential_names(self) -> tuple[str, ...]:
         """
-        Variables of the worker that let it reach its model, each enough; empty when it needs
-        none.
+        Variables of the worker that hold a credential for the model, each of them enough; empty
+        when it needs none. Their values are secrets.
         """
         ...
 

@@ -13,7 +13,6 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from internal.agent.claude_ending import CREDENTIALS, SECRETS
 from internal.agent.claude_output import ClaudeParser
 from internal.agent.claude_session import move_session
 from internal.agent.jsonline import as_session_id
@@ -22,6 +21,8 @@ from internal.agent.probe import probe_program
 from internal.process.limits import allowed_environment
 
 _PROGRAM = "claude"
+_SECRETS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN")
+_GATEWAY = "ANTHROPIC_BASE_URL"
 _OPTIONS = (
     "-p",
     "--output-format",
@@ -55,7 +56,7 @@ class ClaudeCode:
 
     name = "claude-code"
     capabilities = Capabilities(resume=True, budget=True)
-    credential_names = CREDENTIALS
+    credential_names = _SECRETS
 
     async def probe(self, executable: str | None, environment: Mapping[str, str]) -> Probe:
         """See `base.Agent`."""
@@ -110,9 +111,9 @@ def _environment(request: AgentRequest) -> dict[str, str]:
     """A key of the task's own replaces what the worker has, and is never sent to its gateway."""
     names = set(request.environment_names)
     if request.api_key:
-        names -= SECRETS
+        names.difference_update(_SECRETS)
     else:
-        names |= set(CREDENTIALS)
+        names.update(_SECRETS, [_GATEWAY])
     allowed = allowed_environment(request.environment, home=request.home, names=names)
     # Else sockets and the output of background commands lie in /tmp, for all tasks to read.
     scratch = {"CLAUDE_CODE_TMPDIR": str(request.home / ".cache" / "claude")}

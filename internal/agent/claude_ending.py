@@ -15,9 +15,6 @@ from internal.agent.ending import describe_exit
 from internal.agent.jsonline import as_count, as_list, as_text
 from internal.agent.model import Ending, ExitStatus, Json
 
-SECRETS = frozenset({"ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"})
-CREDENTIALS = (*sorted(SECRETS), "ANTHROPIC_BASE_URL")
-
 _ADVICE = (
     "Give the task an ai_api_key, or the worker ANTHROPIC_API_KEY, CLAUDE_CODE_OAUTH_TOKEN, or"
     " ANTHROPIC_AUTH_TOKEN with ANTHROPIC_BASE_URL."

@@ -124,7 +124,7 @@ def main(arguments: list[str]) -> int:
     """Read the prompt, do it, and return the exit status."""
     signal.signal(signal.SIGINT, _interrupted)
     prompt = sys.stdin.buffer.read().decode(errors="replace")
-    voice = Voice(prompt, is_silent="silent" in prompt.split("\n"))
+    voice = Voice(prompt, is_silent="silent" in prompt.splitlines())
     try:
         _run(prompt, _resumed(arguments), voice)
     except Stop as stop:
@@ -153,7 +153,7 @@ def _run(prompt: str, resume: str | None, voice: Voice) -> None:
 
 def _act(prompt: str, voice: Voice) -> None:
     script = Script(voice)
-    steps = [(line, _action(line)) for line in prompt.split("\n") if line.strip()]
+    steps = [(line, _action(line)) for line in prompt.splitlines() if line.strip()]
     if not any(found for _, found in steps):
         script.note(prompt)
         return

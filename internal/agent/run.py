@@ -150,5 +150,7 @@ class AgentRun:
 
 
 def _status(end: Exit, stderr_tail: str) -> ExitStatus:
-    ended_by = None if end.cause is Cause.EXITED else end.reason or end.cause.value
+    """A shim that something killed took the agent with it; that was not our wish."""
+    ours = end.cause in {Cause.ENDED, Cause.LEASE}
+    ended_by = (end.reason or end.cause.value) if ours else None
     return ExitStatus(code=end.code, signal=end.signal, stderr_tail=stderr_tail, ended_by=ended_by)
