@@ -1,0 +1,65 @@
+"""What the documentation says about settings is what the code does."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from internal.config.effect import without_effect
+from internal.config.load import Loaded, load_settings
+from internal.config.settings import leaf_names
+from internal.config.show import effective
+
+PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
+BY_MACHINE = ("data_dir", "tasks.workspace_base")
+ROW = re.compile(r"\| `([a-z_.]+)`( °)? \| (?:`([^|]*)`)? ?\| (.*)\|", re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def rows() -> dict[str, tuple[str, bool]]:
+    """Key to the default it is said to have, and whether it is marked as without effect."""
+    found = ROW.findall(PAGE.read_text(encoding="utf-8"))
+    return {key: (default, bool(mark)) for key, mark, default, _ in found}
+
+
+def test_every_setting_is_documented_in_the_order_of_the_code(
+    rows: dict[str, tuple[str, bool]],
+) -> None:
+    """
+    A key that is not in the table does not exist, and the other way round.
+    """
+    assert list(rows) == leaf_names()
+
+
+def test_the_documented_defaults_are_the_real_ones(
+    rows: dict[str, tuple[str, bool]], tmp_path: Path
+) -> None:
+    """
+    An empty cell is an empty text, an empty list, or nothing.
+    """
+    loaded = load_settings({"HOME": str(tmp_path)}, tmp_path)
+    real = {
+        row.path: "" if row.value in ("", None, [], {}) else str(row.value)
+        for row in effective(loaded)
+        if row.path not in BY_MACHINE
+    }
+
+    documented = {key: default for key, (default, _) in rows.items() if key not in BY_MACHINE}
+    assert documented == {key: _as_written(value) for key, value in real.items()}
+
+
+def test_what_has_no_effect_is_marked(rows: dict[str, tuple[str, bool]], tmp_path: Path) -> None:
+    """
+    The marks are the warnings that a process would give if everything were set.
+    """
+    settings = load_settings({"HOME": str(tmp_path)}, tmp_path).settings
+    all_set = Loaded(settings=settings, sources=dict.fromkeys(leaf_names(), "a test"))
+
+    assert {key for key, (_, marked) in rows.items() if marked} == set(without_effect(all_set))
+
+
+def _as_written(value: str) -> str:
+    """Python's spelling of a value as a settings file has it."""
+    return {"True": "true", "False": "false"}.get(value, value.removesuffix(".0"))
