@@ -51,6 +51,8 @@ class EventBudget:
 
         *line_bytes* is its share of the line it came from, the measure of what is dropped.
         """
+        if line_bytes > self._limits.max_event_bytes:
+            event = coarse(event, limit_bytes=self._limits.max_event_bytes)
         if self._left > 0:
             whole = clean(event, limit_bytes=self._limits.max_event_bytes, redact=self._redact)
             self._left -= event_bytes(whole)
@@ -93,8 +95,6 @@ class EventBudget:
         return clean(bare, limit_bytes=BRIEF_EVENT_BYTES, redact=self._redact)
 
     def _hold(self, event: AgentEvent, line_bytes: int) -> None:
-        if line_bytes > self._limits.max_event_bytes:
-            event = coarse(event, limit_bytes=self._limits.max_event_bytes)
         self._held.append((event, line_bytes))
         self._held_bytes += self._weight(line_bytes)
         while self._held_bytes - self._weight(self._held[0][1]) > TAIL_BYTES:

@@ -51,8 +51,9 @@ class ClaudeUsage:
         """The `message` of an `assistant` line; lines with the same id count once."""
         self._model = self._model or as_text(message.get("model")) or None
         identity = as_text(message.get("id"))[:_ID_CHARACTERS]
-        if identity and len(self._unsettled) < _UNSETTLED:
-            self._unsettled.setdefault(identity, _tokens(as_object(message.get("usage")), _OF_API))
+        is_new = identity != "" and identity not in self._unsettled
+        if is_new and len(self._unsettled) < _UNSETTLED:
+            self._unsettled[identity] = _tokens(as_object(message.get("usage")), _OF_API)
 
     def add_result(self, line: Json) -> None:
         """A `result` line settles everything since the one before it."""

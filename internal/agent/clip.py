@@ -25,6 +25,7 @@ _LEFT_OUT = "[too large]"
 _FRAME_BYTES = 48  # braces, member names and the note around one long string
 _SHARES = (1.0, 0.9, 0.5, 0.1, 0.01)  # of the limit, for the longest string; tried in this order
 _SHORTEST_BYTES = 16
+_FAR_TOO_LARGE = 4
 
 Change = Callable[[str], str]
 
@@ -48,11 +49,13 @@ def cut_text(text: str, *, limit_bytes: int, redact: Change) -> str:
 
 def coarse(event: AgentEvent, *, limit_bytes: int) -> AgentEvent:
     """
-    A smaller *event* that `clean` with the same limit makes the same of; cheap, for holding it.
+    *event* without what `clean` with the same limit would cut anyway, without searching it.
+
+    Where thousands of short strings make it many times too large, members with nested values go.
     """
-    limit = limit_bytes + _MARGIN_CHARACTERS
-    data = cast(Json, change_strings(event.data, lambda text: text[:limit]))
-    if encoded_bytes(data) > 2 * limit:
+    longest = limit_bytes + _MARGIN_CHARACTERS
+    data = cast(Json, change_strings(event.data, lambda text: text[:longest]))
+    if encoded_bytes(data) > _FAR_TOO_LARGE * longest:
         data = {**_flat(data), "truncated": True}
     return replace(event, data=data, raw=None)
 
@@ -94,13 +97,19 @@ def _clean_raw(raw: Json | str | None, redact: Change) -> Json | str | None:
 
 def _fit(data: Json, limit_bytes: int, redact: Change) -> Json:
     room = limit_bytes - _FRAME_BYTES
-    fitting: Json = {}
+    is_cut = "truncated" in data
     for share in _SHARES:
         shorten = _Shorten(max(int(room * share), _SHORTEST_BYTES), redact)
-        fitting = cast(Json, change_strings(data, shorten))
-        if encoded_bytes(fitting) <= room:
-            return {**fitting, "truncated": True} if shorten.cut or "truncated" in data else fitting
-    return {**_flat(fitting), "truncated": True}
+        data = cast(Json, change_strings(data, shorten))
+        is_cut = is_cut or shorten.cut
+        if encoded_bytes(data) <= room:
+            return {**data, "truncated": True} if is_cut else data
+        redact = _nothing  # the first round searched everything
+    return {**_flat(data), "truncated": True}
+
+
+def _nothing(text: str) -> str:
+    return text
 
 
 class _Shorten:

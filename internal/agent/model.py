@@ -1,7 +1,4 @@
-"""
-What goes into an agent and what comes out of it, whatever CLI runs: plain data, no input or
-output.
-"""
+"""What goes into an agent and what comes out of it, whatever CLI runs: plain data."""
 
 from __future__ import annotations
 

@@ -114,6 +114,25 @@ def test_held_events_take_bounded_memory() -> None:
     assert len(given) < 20
 
 
+def test_many_large_inputs_cost_little_searching() -> None:
+    """Thousands of short strings in one call are not worth it."""
+    searched: list[int] = []
+
+    def redact(content: str) -> str:
+        searched.append(len(content))
+        return content
+
+    many = {str(number): "x" * 100 for number in range(20_000)}
+    event = AgentEvent(kind=EventKind.TOOL_USE, data={"id": "1", "name": "Edit", "input": many})
+    budget = EventBudget(LIMITS, redact)
+
+    given = [budget.admit(event, 2_200_000) for _ in range(10)]
+
+    assert given[0] is not None
+    assert given[0].data["input"] == "[too large]"
+    assert sum(searched) < 10_000
+
+
 @given(
     sizes=st.lists(st.integers(0, 4_000), max_size=60),
     kinds=st.lists(st.sampled_from([*EventKind][:8]), min_size=60, max_size=60),
