@@ -10,6 +10,7 @@ The service, as packages on floors; imports only go down (pyproject.toml, `[tool
     1  telemetry
     0  crypto ; errors | clock | ids | redact | backoff
 
-A file's name tells its role: `model` is data, `state`/`event` are rules, `store`/`queue`/`eventlog`/
-`outbox` speak Redis, `service` holds use cases, `base` a protocol, `catalog` one table of names.
+A file's name tells its role: `model` is data, `state`/`event` are rules, `store`/`queue`/
+`eventlog`/`outbox` speak Redis, `service` holds use cases, `base` a protocol, `catalog` one table
+of names.
 """

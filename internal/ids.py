@@ -2,8 +2,8 @@
 Identifiers: sortable ids for objects, random tokens for claims.
 
 Ids sort by creation time (48 bits of milliseconds, then 80 random bits, Crockford base 32, the ULID
-layout), so newest-first listings need no second index. They hold no `.`, `/` or `:`, so they are safe
-in Redis keys, file names, branch names and webhook ids.
+layout), so newest-first listings need no second index. They hold no `.`, `/` or `:`, so they are
+safe in Redis keys, file names, branch names and webhook ids.
 """
 
 from __future__ import annotations
