@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import secrets
 import shutil
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -19,23 +18,24 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from internal.errors import Invalid, Unavailable, disk_errors
+from internal.errors import Unavailable, disk_errors
 from internal.git.checkout import Checkout
 from internal.git.cli import Access, Git, Limits, Place
 from internal.git.credentials import SshFiles, access_to, install_askpass
 from internal.git.failure import CloneFailed, RepoNotFound
 from internal.git.lock import file_lock
-from internal.git.remote import Remote, Scheme, check_target
+from internal.git.remote import Remote, Scheme
 from internal.git.skeleton import make_bare
+from internal.git.target import Found, names_to_ask, read_answer
 
 Vet = Callable[[str, int], Awaitable[str]]
 """Host and port to the one IP address to speak to; raises PolicyDenied, or Unavailable."""
 
 _ASK_LIMITS = Limits(timeout_seconds=60, max_output_bytes=1 << 20)
 _EVERYTHING = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
-_COMMIT_ID = re.compile(r"[0-9a-f]{7,40}\Z")
 _USED = "codeforge-used"
 _BRANCHES = "codeforge-branches"
+_KEEP = "refs/keep"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,17 +54,6 @@ class Mirror:
     def key(self) -> str:
         """The repository's name on our disk."""
         return self.path.stem
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Found:
-    """
-    What the remote says a target stands for; `commit` is None when it must be looked for after a
-    fetch.
-    """
-
-    commit: str | None
-    branch: str | None
 
 
 class MirrorCache:
@@ -114,7 +103,9 @@ class MirrorCache:
                 commit = await self._find_commit(remote, found, target)
                 if commit is None:
                     await self._fetch(remote, access)
-                    # Asked again: a branch can have moved since, and then the fetch brought that.
+                    commit = await self._find_commit(remote, found, target)
+                if commit is None:
+                    # A branch can have moved since, and then the fetch brought where it is now.
                     found = await self._ask(access, target)
                     commit = await self._find_commit(remote, found, target)
                 if commit is None and target is not None and len(target) == 40:
@@ -130,30 +121,31 @@ class MirrorCache:
         Without asking the remote: who holds a commit had access to it.
         """
         path = self._path(remote)
-        commit = await self._commit_of(path, f"refs/keep/{name}")
+        commit = await self._commit_of(path, f"{_KEEP}/{name}")
         if commit is None:
             return None
         return self._mirror(remote, commit, await asyncio.to_thread(_read_branch, path, name))
 
     async def hold(self, mirror: Mirror, name: str) -> None:
-        """Keep the mirror's commit for *name* (a task), whatever happens to its branch."""
-        await self._set_held(mirror.path, name, mirror.commit)
-        if mirror.branch is not None:
-            with disk_errors():
+        """
+        Keep the mirror's commit for *name* (a task), whatever happens to its branch.
+
+        Without the lock of the mirror, so nobody waits for another task's fetch here.
+        """
+        path = _held(mirror.path, name)
+        with disk_errors():
+            await asyncio.to_thread(_lock_of(path).unlink, missing_ok=True)
+            await self._git.run(
+                "update-ref", f"{_KEEP}/{name}", mirror.commit, place=Place(git_dir=mirror.path)
+            )
+            if mirror.branch is not None:
                 await asyncio.to_thread(_write_branch, mirror.path, name, mirror.branch)
 
     async def release(self, path: Path, name: str) -> None:
         """Give up what is held as *name* in the mirror at *path*; nothing when there is none."""
-        if await asyncio.to_thread(path.is_dir):
-            await self._set_held(path, name, None)
-            await asyncio.to_thread((path / _BRANCHES / name).unlink, missing_ok=True)
-
-    async def _set_held(self, path: Path, name: str, commit: str | None) -> None:
-        reference = f"refs/keep/{name}"
-        change = (reference, commit) if commit else ("-d", reference)
-        async with self._locked(path):
-            await asyncio.to_thread((path / f"{reference}.lock").unlink, missing_ok=True)
-            await self._git.run("update-ref", *change, place=Place(git_dir=path))
+        # Without git: these references are never packed, and a deletion would wait for a fetch.
+        for left in (_held(path, name), _lock_of(_held(path, name)), path / _BRANCHES / name):
+            await asyncio.to_thread(left.unlink, missing_ok=True)
 
     async def _access(self, remote: Remote, token: str | None) -> Access:
         address = None
@@ -164,17 +156,15 @@ class MirrorCache:
                 raise CloneFailed(error.message, retryable=True) from error
         return access_to(remote, token=token, askpass=self._askpass, ssh=self._ssh, address=address)
 
-    async def _ask(self, access: Access, target: str | None) -> _Found:
-        names = ["HEAD"]
-        if target is not None:
-            check_target(target)
-            names += [f"refs/heads/{target}", f"refs/tags/{target}", f"refs/tags/{target}^{{}}"]
+    async def _ask(self, access: Access, target: str | None) -> Found:
         said = await self._git.run(
-            *("ls-remote", "--symref", "--", access.url), *names, access=access, limits=_ASK_LIMITS
+            *("ls-remote", "--symref", "--", access.url, *names_to_ask(target)),
+            access=access,
+            limits=_ASK_LIMITS,
         )
-        return _choose(said.stdout.decode(errors="replace"), target)
+        return read_answer(said.stdout.decode(errors="replace"), target)
 
-    async def _find_commit(self, remote: Remote, found: _Found, target: str | None) -> str | None:
+    async def _find_commit(self, remote: Remote, found: Found, target: str | None) -> str | None:
         if found.commit is not None:
             return await self._commit_of(self._path(remote), found.commit)
         commit = await self._commit_of(self._path(remote), target) if target else None
@@ -255,38 +245,12 @@ class MirrorCache:
             raise CloneFailed(message, retryable=True) from None
 
 
-def _choose(said: str, target: str | None) -> _Found:
-    """
-    What `ls-remote --symref` answered, read for *target*: a branch before a tag before a commit id.
-    """
-    commits: dict[str, str] = {}
-    head_branch: str | None = None
-    for line in said.splitlines():
-        value, _, name = line.partition("\t")
-        if value.startswith("ref: "):
-            head_branch = value.removeprefix("ref: refs/heads/") if name == "HEAD" else head_branch
-        else:
-            commits[name] = value
-    if target is None:
-        if "HEAD" not in commits:
-            raise RepoNotFound("the repository is empty: its HEAD names no commit")
-        return _Found(commit=commits["HEAD"], branch=_plain(head_branch))
-    if f"refs/heads/{target}" in commits:
-        return _Found(commit=commits[f"refs/heads/{target}"], branch=target)
-    for name in (f"refs/tags/{target}^{{}}", f"refs/tags/{target}"):
-        if name in commits:
-            return _Found(commit=commits[name], branch=None)
-    if _COMMIT_ID.match(target):
-        return _Found(commit=None, branch=None)
-    raise RepoNotFound(f"the repository has no branch or tag {target!r}")
+def _held(path: Path, name: str) -> Path:
+    return path / _KEEP / name
 
 
-def _plain(branch: str | None) -> str | None:
-    """The name, unless it is one that no path should be made of."""
-    try:
-        return None if branch is None else check_target(branch)
-    except Invalid:
-        return None
+def _lock_of(reference: Path) -> Path:
+    return reference.with_name(f"{reference.name}.lock")
 
 
 def _write_branch(path: Path, name: str, branch: str) -> None:
@@ -306,6 +270,7 @@ def _remove_leftovers(path: Path) -> None:
     for making in path.parent.glob(f"{path.stem}.making-*"):
         shutil.rmtree(making, ignore_errors=True)
     if path.is_dir():
-        stale = [*path.glob("*.lock"), *(path / "refs").rglob("*.lock")]
-        for left in [*stale, *(path / "objects" / "pack").glob("tmp_*")]:
-            left.unlink(missing_ok=True)
+        stale = ("*.lock", "refs/heads/**/*.lock", "refs/tags/**/*.lock", "objects/pack/tmp_*")
+        for pattern in stale:
+            for left in path.glob(pattern):
+                left.unlink(missing_ok=True)

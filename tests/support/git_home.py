@@ -68,11 +68,19 @@ class GitHome:
         return await self.workspaces.open(run, source=mirror, records=repo), repo
 
 
-def git_home(root: Path, *, borrow: bool = False, spares: SpareSettings | None = None) -> GitHome:
+def git_home(
+    root: Path,
+    *,
+    borrow: bool = False,
+    spares: SpareSettings | None = None,
+    lock_seconds: float = 60,
+) -> GitHome:
     """The home with its `data_dir` and workspaces below *root*, made if missing."""
     layout = Layout(data_dir=root / "data", workspace_base=root / "workspaces")
     git = Git(home=layout.git_home, environment=os.environ)
-    mirrors = MirrorCache(layout.mirrors, git, vet=anywhere, ssh=SshFiles(), lock_seconds=60)
+    mirrors = MirrorCache(
+        layout.mirrors, git, vet=anywhere, ssh=SshFiles(), lock_seconds=lock_seconds
+    )
     sessions = Sessions(layout.sessions)
     ready = Spares(layout, home_id(layout), spares or SpareSettings(), borrow=borrow)
     return GitHome(

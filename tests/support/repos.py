@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from pathlib import Path
 from random import Random
 
@@ -48,15 +49,17 @@ class Repo:
     """A bare repository that others clone, with a working copy beside it to write commits."""
 
     def __init__(self, path: Path, *, branch: str = "main") -> None:
-        """
-        Make `<path>` (bare) and `<path>.copy`; the first branch is *branch*, still without commit.
-        """
+        """Make `<path>`, bare; the first branch is *branch*, still without a commit."""
         self.path = path
-        self.copy = path.with_name(path.name + ".copy")
         path.parent.mkdir(parents=True, exist_ok=True)
         git("init", "--quiet", "--bare", f"--initial-branch={branch}", str(path), cwd=path.parent)
-        git("init", "--quiet", f"--initial-branch={branch}", str(self.copy), cwd=path.parent)
-        git("remote", "add", "origin", str(path), cwd=self.copy)
+
+    @cached_property
+    def copy(self) -> Path:
+        """The working copy, `<path>.copy`, cloned when it is first asked for."""
+        copy = self.path.with_name(self.path.name + ".copy")
+        git("clone", "--quiet", str(self.path), str(copy), cwd=self.path.parent)
+        return copy
 
     @property
     def url(self) -> str:
@@ -98,18 +101,19 @@ def small_repo(path: Path) -> Repo:
     A repository with one commit: a readme, a package, an ignore file, a program, a binary file.
     """
     repo = Repo(path)
-    (repo.copy / "run.sh").write_text("#!/bin/sh\necho hello\n")
-    (repo.copy / "run.sh").chmod(0o755)
-    repo.commit(
-        {
-            "README.md": "# Example\n\nA small repository.\n",
-            "src/app.py": "def main():\n    print('hello')\n\n\nmain()\n",
-            "src/util.py": "".join(f"VALUE_{n} = {n}\n" for n in range(30)),
-            ".gitignore": "build/\n*.log\n",
-            "logo.bin": bytes(range(256)) * 4,
-        },
-        message="First",
+    files = {
+        "README.md": b"# Example\n\nA small repository.\n",
+        "src/app.py": b"def main():\n    print('hello')\n\n\nmain()\n",
+        "src/util.py": b"".join(b"VALUE_%d = %d\n" % (n, n) for n in range(30)),
+        ".gitignore": b"build/\n*.log\n",
+        "logo.bin": bytes(range(256)) * 4,
+        "run.sh": b"#!/bin/sh\necho hello\n",
+    }
+    stream = _commit_head(0) + b"".join(
+        _file(name, content, mode="100755" if name.endswith(".sh") else "100644")
+        for name, content in files.items()
     )
+    git("fast-import", "--quiet", cwd=path, stdin=stream)
     return repo
 
 
@@ -135,8 +139,7 @@ def large_repo(path: Path, *, files: int, file_bytes: int, commits: int, seed: i
         for file in changed:
             content = random.randbytes(file_bytes * 3 // 4).hex().encode()[:file_bytes]
             name = f"folder{file // 50:03}/file{file:05}.txt"
-            fast_import.stdin.write(f"M 100644 inline {name}\ndata {len(content)}\n".encode())
-            fast_import.stdin.write(content + b"\n")
+            fast_import.stdin.write(_file(name, content))
     fast_import.stdin.close()
     assert fast_import.wait(timeout=300) == 0
     return repo
@@ -146,3 +149,7 @@ def _commit_head(number: int) -> bytes:
     message = f"Commit {number}"
     who = f"A Person <person@example.com> {1700000000 + number} +0000"
     return (f"commit refs/heads/main\ncommitter {who}\ndata {len(message)}\n{message}\n").encode()
+
+
+def _file(name: str, content: bytes, *, mode: str = "100644") -> bytes:
+    return f"M {mode} inline {name}\ndata {len(content)}\n".encode() + content + b"\n"

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from internal.git.failure import AuthFailed, CloneFailed, GitFailed, RepoNotFound
+from internal.git.lock import file_lock
 from internal.git.remote import parse_remote
 from tests.support.git_home import GitHome, git_home
 from tests.support.git_http import GitHttpServer, git_http_server
@@ -312,3 +313,34 @@ async def test_locks_left_by_a_killed_fetch_are_removed(home: GitHome, origin: R
     assert again.commit == new
     assert not list(mirror.path.rglob("*.lock"))
     assert not list(mirror.path.glob("objects/pack/tmp_*"))
+
+
+async def test_nobody_waits_for_another_tasks_fetch_without_need(
+    home: GitHome, origin: Repo
+) -> None:
+    """While a mirror is being fetched, tasks whose commit is there already start and end."""
+    mirror = await home.mirror(origin.url)
+    async with file_lock(mirror.path.with_suffix(".lock"), timeout_seconds=1):
+        again = await home.mirror(origin.url)
+        await home.mirrors.hold(again, "task1")
+        await home.mirrors.hold(again, "task1")
+        held = await home.mirrors.find_held(parse_remote(origin.url), "task1")
+        await home.mirrors.release(mirror.path, "task1")
+
+    assert held is not None
+    assert await home.mirrors.find_held(parse_remote(origin.url), "task1") is None
+
+
+async def test_a_fetch_that_is_waited_for_too_long_may_be_tried_again(
+    tmp_path: Path, origin: Repo
+) -> None:
+    """The wait for another task's fetch has a limit, and then the task gives its slot back."""
+    home = git_home(tmp_path / "home", lock_seconds=0.1)
+    mirror = await home.mirror(origin.url)
+    origin.commit({"new": "1"})
+
+    async with file_lock(mirror.path.with_suffix(".lock"), timeout_seconds=1):
+        with pytest.raises(CloneFailed) as failed:
+            await home.mirror(origin.url)
+
+    assert failed.value.retryable

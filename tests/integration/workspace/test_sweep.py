@@ -170,7 +170,7 @@ async def test_what_an_agent_locked_linked_or_nested_is_removed_without_followin
     (folder / "tree" / "link").symlink_to(outside)
     (folder / "tree" / "src" / "app.py").unlink()
     (folder / "tree" / "src" / "app.py").symlink_to(outside / "file")
-    nest(folder / "tree", 3000)
+    nest(folder / "tree", 1200)
     (folder / "tree" / "src").chmod(0)
 
     await _sweep(home, {}).sweep()
