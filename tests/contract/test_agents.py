@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from internal.agent.base import Agent
@@ -199,7 +199,6 @@ def test_output_cut_anywhere_never_raises(recording: Recording) -> None:
 
 
 @every_agent
-@settings(deadline=None)
 @given(lines=st.lists(st.binary(max_size=200), max_size=20))
 def test_arbitrary_bytes_never_raise(agent: Agent, lines: list[bytes]) -> None:
     """Agents run other programs, and those print what they like."""

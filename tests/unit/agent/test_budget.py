@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from internal.agent.budget import BRIEF_BYTES, TAIL_BYTES, EventBudget, EventLimits
@@ -133,7 +133,6 @@ def test_many_large_inputs_cost_little_searching() -> None:
     assert sum(searched) < 10_000
 
 
-@settings(deadline=None)
 @given(
     sizes=st.lists(st.integers(0, 4_000), max_size=60),
     kinds=st.lists(st.sampled_from([*EventKind][:8]), min_size=60, max_size=60),

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from internal.agent.clip import clean, coarse, cut_text, encoded_bytes
@@ -108,7 +108,6 @@ def test_text_is_cut_by_bytes_between_characters() -> None:
     assert cut_text("é" * 10, limit_bytes=5, redact=redact) == "éé"
 
 
-@settings(deadline=None)
 @given(data=st.dictionaries(st.sampled_from(["id", "name", "input", "text"]), json_values))
 def test_any_data_fits(data: dict[str, Any]) -> None:
     """And stays strict JSON."""
@@ -118,7 +117,6 @@ def test_any_data_fits(data: dict[str, Any]) -> None:
     json.dumps(cleaned.data, allow_nan=False)
 
 
-@settings(deadline=None)
 @given(data=st.dictionaries(st.sampled_from(["id", "name", "input", "text"]), json_values))
 def test_holding_an_event_changes_nothing_of_what_is_shown(data: dict[str, Any]) -> None:
     """`coarse` only spares memory."""
