@@ -5,9 +5,13 @@ The control channel only wakes the heartbeat, whose answer is the truth; when a 
 the next regular heartbeat says the same up to 3 s later.
 """
 
+# redis-py leaves its **kwargs untyped.
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 import structlog
 from redis.asyncio import Redis
@@ -18,6 +22,8 @@ from internal.task.queue import ref_of
 from internal.worker.lease import Heartbeat
 
 log = structlog.get_logger(__name__)
+
+Message = Mapping[str, object]
 
 _READ_SECONDS = 1.0
 _PAUSE_SECONDS = 1.0
@@ -44,7 +50,7 @@ class ControlLoop:
         async with self._subscriber.pubsub() as pubsub:
             await pubsub.subscribe(self._channel)
             while not stop.is_set():
-                message = await pubsub.get_message(
+                message: Message | None = await pubsub.get_message(
                     ignore_subscribe_messages=True, timeout=_READ_SECONDS
                 )
                 if message is not None:

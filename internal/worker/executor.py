@@ -157,7 +157,7 @@ class Executor:
             if repeat is not None:
                 return repeat
         try:
-            outcome = await self._record(run.claim, prepared, outcome, ended.result)
+            outcome = await self._record(run, prepared, outcome, ended.result)
         except CodeforgeError as error:
             log.warning("run.not_recorded", error=error.message)
             failure = failure or failures.of_error(error)
@@ -166,11 +166,16 @@ class Executor:
         return outcome if failure is None else self._fail(run, failure, outcome)
 
     async def _record(
-        self, claim: Claim, prepared: Prepared, outcome: Outcome, result: AgentResult
+        self, run: Run, prepared: Prepared, outcome: Outcome, result: AgentResult
     ) -> Outcome:
         """Snapshot, diff and session under the claim; they count once the report is in Redis."""
-        task, tree = claim.task, prepared.workspace.tree
+        claim, task, tree = run.claim, run.claim.task, prepared.workspace.tree
         snapshot = await prepared.repo.snapshot(tree, base=prepared.base, claim=claim.claim)
+        if snapshot.embedded:
+            told = {"reason": "embedded_repositories", "paths": list(snapshot.embedded[:20])}
+            run.recorder.add(new_event("system", "warning", told))
+        if not snapshot.complete:
+            run.recorder.add(new_event("system", "warning", {"reason": "files_not_recorded"}))
         diff = await prepared.repo.diff(prepared.base, snapshot.commit)
         packed, truncated = await asyncio.to_thread(diffstore.pack, diff)
         await self._workspaces.keep(task.tenant, task.id, claim.claim)

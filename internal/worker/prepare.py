@@ -11,19 +11,22 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import structlog
 
 from internal.agent.base import Agent
+from internal.errors import PolicyDenied
 from internal.git.cache import Mirror, MirrorCache
-from internal.git.remote import Remote, check_policy, mask_url, parse_remote
+from internal.git.failure import GitFailed
+from internal.git.remote import Remote, Scheme, check_policy, mask_url, parse_remote
 from internal.git.work import TrustedRepo
 from internal.git.workstore import WorkStore
 from internal.task.event import new_event
 from internal.task.model import Claim, Iteration, Work
 from internal.task.service import TaskService
 from internal.worker.recorder import Recorder
-from internal.workspace.layout import Layout
+from internal.workspace.layout import MARKER_NAME, Layout
 from internal.workspace.manager import OpenWorkspace, Run, Workspaces
 
 log = structlog.get_logger(__name__)
@@ -92,6 +95,7 @@ class Preparer:
             allow_local=self._policy.allow_local,
             allow_hosts=self._policy.allow_hosts,
         )
+        await asyncio.to_thread(self._refuse_own_files, remote)
         recorder.add(new_event("git", "clone_started", {"repo_url": mask_url(task.repo_url)}))
         mirror = await self._mirror(claim, remote, token)
         repo = await self._works.open(task.tenant, task.id, mirror)
@@ -130,6 +134,20 @@ class Preparer:
             iterations=known.iterations or (),
         )
 
+    def _refuse_own_files(self, remote: Remote) -> None:
+        """A local repository must not be one of ours: they hold what other tasks may see."""
+        if remote.scheme is not Scheme.FILE:
+            return
+        path = Path(remote.path).resolve()
+        base = self._layout.workspace_base.resolve()
+        if path.is_relative_to(base):
+            top = base.joinpath(*path.relative_to(base).parts[:1])
+            is_ours = top in {base, self._layout.spares} or (top / MARKER_NAME).exists()
+        else:
+            is_ours = path.is_relative_to(self._layout.data_dir.resolve())
+        if is_ours:
+            raise PolicyDenied("The repository lies in CodeForge's own directories.")
+
     async def _mirror(self, claim: Claim, remote: Remote, token: str | None) -> Mirror:
         task = claim.task
         if task.base_commit is not None:
@@ -151,7 +169,16 @@ class Preparer:
         if stored is None or stored.truncated:
             log.warning("workspace.lost", work_home=work.home, iteration=number)
             return None
-        rebuilt = await repo.apply_patch(stored.diff.patch, base=mirror.commit, claim=work.claim)
+        try:
+            rebuilt = await repo.apply_patch(
+                stored.diff.patch, base=mirror.commit, claim=work.claim
+            )
+        except GitFailed as error:
+            log.warning("workspace.not_rebuilt", error=error.message, iteration=number)
+            return None
+        if rebuilt.commit != work.commit:  # the same work has the same id on every home
+            log.warning("workspace.rebuilt_differs", iteration=number)
+            return None
         return rebuilt.commit
 
     async def _resume(
