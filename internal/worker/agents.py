@@ -146,7 +146,8 @@ class AgentHost:
             environment_names=configured.environment_names,
             executable=configured.executable,
         )
-        own = (self._settings.environment.get(name, "") for name in agent.credential_names)
+        names = (*agent.credential_names, *configured.environment_names)
+        own = (self._settings.environment.get(name, "") for name in names)
         options = await self._options(run.claim, (*secrets, *filter(None, own)))
         try:
             async with run_agent(agent, request, options, clock=self._clock) as started:

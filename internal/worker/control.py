@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from typing import cast
 
 import structlog
 from redis.asyncio import Redis
@@ -22,8 +23,6 @@ from internal.task.queue import ref_of
 from internal.worker.lease import Heartbeat
 
 log = structlog.get_logger(__name__)
-
-Message = Mapping[str, object]
 
 _READ_SECONDS = 1.0
 _PAUSE_SECONDS = 1.0
@@ -50,8 +49,9 @@ class ControlLoop:
         async with self._subscriber.pubsub() as pubsub:
             await pubsub.subscribe(self._channel)
             while not stop.is_set():
-                message: Message | None = await pubsub.get_message(
-                    ignore_subscribe_messages=True, timeout=_READ_SECONDS
+                message = cast(
+                    "Mapping[str, object] | None",
+                    await pubsub.get_message(ignore_subscribe_messages=True, timeout=_READ_SECONDS),
                 )
                 if message is not None:
                     self._hear(str(message["data"]))
