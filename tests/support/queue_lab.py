@@ -99,6 +99,8 @@ class Lab:
 
     async def start(self) -> None:
         await self.redis.set(f"{self.keys.prefix}{CLOCK_KEY}", START_MILLIS)
+        for name in _NAMES:
+            await self.redis.script_load(getattr(scripts, name).source)
 
     async def now(self) -> int:
         return int(await self.redis.get(f"{self.keys.prefix}{CLOCK_KEY}") or 0)

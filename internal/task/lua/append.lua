@@ -1,8 +1,7 @@
 -- APPEND: add a batch of agent events to the log of a claimed task.
 -- ARGV: 1 ref, 2 token, 3 batch number of this claim (from 1), then triples type, event, data as JSON
 -- -> {'ok', number of the last event} | {'dup', ...} the batch is there already | {'fenced'}
-local tenant, id = split(ARGV[1])
-local t = {id = id, key = task_key(ARGV[1]), f = {}, changed = {}, rows = {}}
+local t = in_hand(ARGV[1])
 local found = redis.call('HMGET', t.key, 'token', 'batch', 'seq')
 if not found[1] or found[1] ~= ARGV[2] then return {'fenced'} end
 if tonumber(ARGV[3]) <= tonumber(found[2]) then return {'dup', tonumber(found[3])} end

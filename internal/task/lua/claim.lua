@@ -73,7 +73,7 @@ local function take(t, gates)
   redis.call('SET', P .. 'claim:' .. token, t.ref, 'PX', lease)
   redis.call('ZREM', P .. 'queued', t.ref)
   clear(t, 'at', 'wait_reason', 'wait_until', 'waited')
-  set(t, {token = token, worker = worker, claim = claim, attempt = tonumber(f.attempt or 0) + 1, batch = 0,
+  set(t, {token = token, worker = worker, claim = claim, attempt = f.attempt + 1, batch = 0,
     started_at = f.started_at or NOW})
   if f.kind ~= 'publish' then
     row(t, {started_at = f.started_at})

@@ -6,7 +6,7 @@
 local tenant, id = ARGV[1], ARGV[2]
 local t = load(tenant .. '/' .. id)
 if t.f.status then return {'ok'} end                            -- the same call, repeated by the client library
-local fields = {id = id, tenant = tenant, created_at = NOW, since = NOW}
+local fields = {id = id, tenant = tenant, created_at = NOW, since = NOW, attempt = 0, lost = 0, retries = 0}
 for i = 6, #ARGV, 2 do fields[ARGV[i]] = ARGV[i + 1] end
 assert(PRIORITY[fields.priority] and NEXT[fields.status], 'not a task')
 if ARGV[3] ~= '' then

@@ -10,7 +10,7 @@ if f.op == op then return {'dup', f.status} end
 if f.token ~= ARGV[2] then return {'fenced', f.status} end
 if f.cancel then return {'cancelled'} end
 give_back(t, ARGV[5])
-set(t, {op = op, retries = tonumber(f.retries) + tonumber(ARGV[6])})
+set(t, {op = op, retries = f.retries + ARGV[6]})
 if delay > 0 then
   redis.call('ZADD', P .. 'due', NOW + delay, t.ref)
   wait_for(t, 'due', 'retry', NOW + delay)

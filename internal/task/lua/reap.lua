@@ -23,7 +23,7 @@ local function take_back(ref, worker, charge)
     if not f.token then redis.call('ZREM', P .. 'leases', ref) end
     return
   end
-  set(t, {lost = tonumber(f.lost or 0) + charge})
+  set(t, {lost = f.lost + charge})
   if f.cancel then
     release(t)
     cancel_run(t)

@@ -41,11 +41,15 @@ local function task_key(ref)
   return P .. 'tenant:' .. tenant .. ':task:' .. id
 end
 
--- A task in hand: `f` is its hash, all values strings. What `set`, `clear` and `row` change is in Redis
+-- A task in hand: `f` is its hash, all values strings. What `set`, `clear`, `row` and `emit` change is in Redis
 -- once `save` was called, which writes it in one go; nobody else may have the same task in hand meanwhile.
-local function load(ref)
+local function in_hand(ref)
   local tenant, id = split(ref)
-  local t = {ref = ref, tenant = tenant, id = id, key = P .. 'tenant:' .. tenant .. ':task:' .. id, f = {}, changed = {}, rows = {}}
+  return {ref = ref, tenant = tenant, id = id, key = P .. 'tenant:' .. tenant .. ':task:' .. id,
+    f = {}, changed = {}, rows = {}, events = {}}
+end
+local function load(ref)
+  local t = in_hand(ref)
   local flat = redis.call('HGETALL', t.key)
   for i = 1, #flat, 2 do t.f[flat[i]] = flat[i + 1] end
   return t
@@ -84,5 +88,9 @@ end
 local function save(t)
   write(t.key, t.changed, t.f)
   write(t.key .. ':iterations', t.rows, t.rows)
-  t.changed, t.rows = {}, {}
+  for _, event in ipairs(t.events) do
+    redis.call('XADD', t.key .. ':events', event.id .. '-0', 'e', event.envelope)
+    redis.call('PUBLISH', P .. 'task:' .. t.id .. ':stream', event.envelope)
+  end
+  t.changed, t.rows, t.events = {}, {}, {}
 end

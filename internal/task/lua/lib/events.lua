@@ -6,17 +6,13 @@ local function STAMP()
   return now_stamp
 end
 
--- Number, store and publish events: flat triples type, event, data (a JSON object as text). The caller saves
--- the task, whose field `seq` has the last number.
+-- Number events, flat triples type, event, data (a JSON object as text); `save` stores and publishes them.
 local function emit_all(t, events)
-  local key, channel = t.key .. ':events', P .. 'task:' .. t.id .. ':stream'
   local seq = tonumber(t.f.seq or 0)
   for i = 1, #events, 3 do
     seq = seq + 1
-    local envelope = '{"id":' .. seq .. ',"type":"' .. events[i] .. '","event":"' .. events[i + 1]
-      .. '","data":' .. events[i + 2] .. ',"ts":"' .. STAMP() .. '"}'
-    redis.call('XADD', key, seq .. '-0', 'e', envelope)
-    redis.call('PUBLISH', channel, envelope)
+    t.events[#t.events + 1] = {id = seq, envelope = '{"id":' .. seq .. ',"type":"' .. events[i] .. '","event":"' .. events[i + 1]
+      .. '","data":' .. events[i + 2] .. ',"ts":"' .. STAMP() .. '"}'}
   end
   set(t, {seq = seq})
 end

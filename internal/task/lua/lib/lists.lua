@@ -12,7 +12,7 @@ local function list_key(lane, suffix, tenant, prio) return P .. 'queue:' .. lane
 local function flow_entry(lane, suffix, tenant) return 'flow ' .. lane .. suffix .. ' ' .. tenant end
 
 local function lane_of(t)
-  if tonumber(t.f.lost or 0) >= LIVES - 1 then return 'alone' end -- one more and it is dead: it takes nobody with it
+  if tonumber(t.f.lost) >= LIVES - 1 then return 'alone' end -- one more and it is dead: it takes nobody with it
   return t.f.kind == 'publish' and 'publish' or 'agent'
 end
 local function queued_state(t)

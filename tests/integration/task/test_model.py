@@ -1,0 +1,569 @@
+"""
+The task scripts against a model of the queue: random histories, and after each step every rule.
+
+`CODEFORGE_MODEL_EXAMPLES` (histories) and `CODEFORGE_MODEL_STEPS` make it look deeper; then the
+histories are new ones each time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import sys
+from collections.abc import Coroutine, Sequence
+from contextlib import ExitStack
+from typing import Any, TypeVar
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
+from redis.asyncio import Redis
+
+from internal.errors import Conflict, Fenced
+from internal.rdb.keys import Keys
+from internal.task.event import new_event
+from internal.task.model import Claim, Priority, Reason
+from internal.task.queue import CancelAccepted, Lane
+from internal.task.state import State
+from tests.support.queue_lab import LEASE_SECONDS, Lab
+from tests.support.queue_model import Known, Worker
+from tests.support.redis import RedisServer
+from tests.support.world import World, check, check_at_rest
+
+T = TypeVar("T")
+_EXAMPLES = int(os.environ.get("CODEFORGE_MODEL_EXAMPLES", "0"))
+_STEPS = int(os.environ.get("CODEFORGE_MODEL_STEPS", "50"))
+_TENANTS = ("a", "b-1")
+_REPOS = ("r", "s")
+_HOMES = ("h1", "h2")
+_GATES = ("tenant:*", "tenant:a", "repo:*", "repo:a:r", "weight:a")
+_GRACE_MILLIS = 1_000
+_LEASE_MILLIS = int(LEASE_SECONDS * 1000)
+_HOME_GRACE_SECONDS = 60
+_WEIGHTS = {
+    "claim": 8,
+    "run": 6,
+    "advance": 4,
+    "finish": 5,
+    "append": 2,
+    "hand_back": 2,
+    "create": 3,
+    "instruct": 2,
+    "retry": 3,
+    "publish": 3,
+    "cancel": 3,
+    "delete": 1,
+    "crash": 4,
+    "kill_worker": 1,
+    "act_as_zombie": 1,
+    "beat": 1,
+    "home_goes_away": 1,
+    "home_is_registered": 1,
+    "sleep": 2,
+    "reap": 2,
+    "limit": 2,
+    "lose_replies": 1,
+}
+_ACTIONS = [name for name, weight in _WEIGHTS.items() for _ in range(weight)]
+
+
+class QueueMachine(RuleBasedStateMachine):
+    """
+    Actions are what clients, workers, time and operators do.
+
+    They are one rule, not many: Hypothesis would leave most of many rules out of each history.
+    """
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self._runner = asyncio.Runner()
+        self._stack = ExitStack()
+        self.redis = Redis.from_url(url, decode_responses=True, protocol=3)
+        self.lab = Lab(self.redis, Keys("lab:"))
+        self._stack.enter_context(self.lab.installed())
+        self.do(self.redis.flushall())
+        self.do(self.lab.start())
+        self.numbers = itertools.count()
+        self.tasks: dict[str, Known] = {}
+        self.workers = [self._worker(home, alone) for home in _HOMES for alone in (False, True)]
+        self.zombies: list[Claim] = []
+        self.world = World({})
+
+    def do(self, work: Coroutine[Any, Any, T]) -> T:
+        return self._runner.run(work)
+
+    def teardown(self) -> None:
+        try:
+            if sys.exc_info()[0] is None:  # else the history has failed already
+                self._drain()
+        finally:
+            self.do(self.redis.aclose())
+            self._stack.close()
+            self._runner.close()
+
+    @initialize(tenant_cap=st.integers(0, 2), repo_cap=st.integers(0, 1), tasks=st.integers(2, 5))
+    def begin(self, tenant_cap: int, repo_cap: int, tasks: int) -> None:
+        self.do(self.lab.store.set_limits({"tenant:*": tenant_cap, "repo:*": repo_cap}))
+        for n in range(tasks):
+            self._create(_TENANTS[n % 2], _REPOS[n % 3 % 2], Priority.NORMAL)
+
+    @rule(action=st.sampled_from(_ACTIONS), data=st.data())
+    def act(self, action: str, data: st.DataObject) -> None:
+        self._data = data
+        getattr(self, action)()
+
+    @invariant()
+    def everything_agrees(self) -> None:
+        world = self._look()
+        check(world)
+        assert set(world.tasks) == set(self.tasks)
+        for task in self.tasks.values():
+            task.agrees(world)
+        for worker in self.workers:
+            if any(self._by_claim(claim).lost >= 2 for claim in worker.claims):
+                assert len(worker.claims) == 1, "a last-life task beside another"
+
+    # -- clients ---------------------------------------------------------------------------------
+
+    def create(self) -> None:
+        key = self._one_of(["", "", "k1", "k2"])
+        tenant, repo = self._one_of(_TENANTS), self._one_of(_REPOS)
+        self._create(tenant, repo, self._one_of(list(Priority)), key, callback=self._flip())
+
+    def instruct(self) -> None:
+        self._ask_for_more("instruct")
+
+    def retry(self) -> None:
+        self._ask_for_more("retry")
+
+    def publish(self) -> None:
+        self._ask_for_more("publish")
+
+    def cancel(self) -> None:
+        if not self.tasks:
+            return
+        task = self._some_task()
+        answer = self.do(self.lab.store.cancel(task.ref))
+        if task.is_finished or task.pushing:
+            assert answer.word == "illegal"
+        elif task.claim:
+            assert (answer.word, answer.rest) == ("cancelling", (task.status,))
+            task.cancel = True
+        else:
+            task.cancelled(self._look())
+            assert (answer.word, answer.rest) == ("ok", (task.status,))
+
+    def delete(self) -> None:
+        """By a client, or by the end of its TTL."""
+        if not self.tasks:
+            return
+        task = self._some_task()
+        if task.is_finished and self._flip():
+            self.do(self._expire(task.ref))
+            self.reap()
+        else:
+            answer = self.do(self.lab.store.delete(task.ref))
+            assert answer.word == ("ok" if task.is_finished else "illegal")
+        if task.is_finished:
+            del self.tasks[task.ref]
+            assert self.do(self.lab.store.cancel(task.ref)).word == "missing"
+
+    # -- workers ---------------------------------------------------------------------------------
+
+    def claim(self) -> None:
+        worker = self._one_of(self.workers)
+        lanes = [Lane.ALONE] if worker.alone else [Lane.PUBLISH, Lane.AGENT]
+        if not worker.alone and self._flip():
+            lanes.reverse()
+        for lane in lanes:
+            if self._claim(worker, lane):
+                break
+
+    def run(self) -> None:
+        """A whole life in one step, so that histories get far."""
+        worker = self._one_of(self.workers)
+        task = self._claim(worker, Lane.ALONE if worker.alone else Lane.AGENT)
+        if task and task.kind != "publish":
+            self.do(self.lab.advance(worker.claims[-1]))
+            task.status = "running"
+            self._finish(task, worker.claims[-1])
+
+    def advance(self) -> None:
+        if not self._held():
+            return
+        task, claim = self._some_claim()
+        push = task.kind == "publish"
+        try:
+            if push:
+                word = self.do(self.lab.begin_push(claim)).word
+                assert word == ("cancelled" if task.cancel else "ok")
+            else:
+                self.do(self.lab.advance(claim))
+        except CancelAccepted:
+            assert task.cancel
+        except Conflict:
+            assert task.status == "running"
+        else:
+            task.pushing = push and not task.cancel
+            task.status = "creating_pr" if push else "running"
+
+    def append(self) -> None:
+        if not self._held():
+            return
+        task, claim = self._some_claim()
+        known = self.world.document(task.ref)
+        events = [new_event("stream", "text", {"text": "a/ü"})] * 2
+        batch = self._one_of([1, 2, 3])
+        last = self.do(self.lab.queue.append(claim, batch, events))
+        repeated = batch <= int(known["batch"])
+        assert last == int(known["seq"]) + (0 if repeated else 2)
+
+    def finish(self) -> None:
+        if self._held():
+            self._finish(*self._some_claim())
+
+    def hand_back(self) -> None:
+        if not self._held():
+            return
+        task, claim = self._some_claim()
+        delay = self._one_of([0, 7])
+        work = self.lab.queue.hand_back(
+            claim, self.lab.operation(), reason="shutdown", delay_seconds=delay, repeat=delay > 0
+        )
+        try:
+            self.do(work)
+        except CancelAccepted:
+            assert task.cancel
+        else:
+            assert not task.cancel
+            self._give_up(claim)
+            task.given_back()
+
+    def act_as_zombie(self) -> None:
+        """Nothing that a lost claim says counts."""
+        if not self.zombies:
+            return
+        claim = self._one_of(self.zombies)
+        before = self._look()
+        for call in (
+            lambda: self.lab.advance(claim),
+            lambda: self.lab.queue.append(claim, 9, []),
+            lambda: self.lab.finish(claim),
+            lambda: self.lab.queue.hand_back(claim, "late", reason="shutdown"),
+        ):
+            with pytest.raises(Fenced):
+                self.do(call())
+        assert self._look() == before
+        assert self.do(self.lab.beat(claim.worker, claim.home, [claim]))[1] == 0
+
+    def beat(self) -> None:
+        self._beat(self._one_of(self.workers))
+
+    def kill_worker(self) -> None:
+        """It says nothing any more; another process of its home takes its place."""
+        worker = self._one_of(self.workers)
+        self.workers.remove(worker)
+        self.workers.append(self._worker(worker.home, worker.alone))
+
+    def crash(self) -> None:
+        """A busy worker dies; everybody else lives on until that is noticed."""
+        busy = [worker for worker in self.workers if worker.claims]
+        if busy:
+            worker = self._one_of(busy)
+            self.workers.remove(worker)
+            self._live_on(12)
+            self.workers.append(self._worker(worker.home, worker.alone))
+
+    def home_goes_away(self) -> None:
+        """All processes of a home die; others take their place later."""
+        home = self._one_of(_HOMES)
+        gone = [worker for worker in self.workers if worker.home == home]
+        self.workers = [worker for worker in self.workers if worker.home != home]
+        self._live_on(18)
+        self._live_on(self._one_of([6, 66]))
+        self.workers += [self._worker(home, worker.alone) for worker in gone]
+
+    def home_is_registered(self) -> None:
+        """Idle workers of a home leave in good order, or all of them register again."""
+        home, leave = self._one_of(_HOMES), self._flip()
+        for worker in self.workers:
+            if worker.home == home and leave and not worker.claims:
+                self.do(self.lab.queue.unregister(worker.name, home))
+            elif worker.home == home and not leave:
+                self.do(self.lab.queue.register(worker.name, home, {}))
+
+    # -- time and operators ----------------------------------------------------------------------
+
+    def sleep(self) -> None:
+        self.do(self.lab.sleep(self._one_of([1, 4, 9, 20])))
+
+    def reap(self) -> None:
+        """REAP charges the tasks of dead workers and nobody else, and pauses after a silence."""
+        before, now = self._look(), self.do(self.lab.now())
+        contact = before.get("contact")
+        silent = now - int(contact.get("last", now)) > 5_000
+        quiet = silent or int(contact.get("quiet_until", 0)) > now
+        charged, freed = (set[str](), set[str]()) if quiet else self._ended(before, now)
+
+        lost, _, _ = self.do(self.lab.reap(home_grace_seconds=_HOME_GRACE_SECONDS))
+
+        assert lost == len(charged)
+        world = self._look()
+        for ref in charged | freed:
+            task = self.tasks[ref]
+            assert task.claim is not None
+            self._give_up(task.claim)
+            if ref in charged:
+                task.lost_worker(world)
+            elif task.cancel:
+                task.cancelled_while_leased(world)
+            else:
+                task.given_back()
+        self._check_homes(world, now, quiet=quiet)
+
+    def limit(self) -> None:
+        self.do(self.lab.store.set_limits({self._one_of(_GATES): self._one_of([0, 1, 2])}))
+
+    def lose_replies(self) -> None:
+        """From now on the client library sends each script twice, or not."""
+        self.lab.twice = self._flip()
+
+    # -- helpers ---------------------------------------------------------------------------------
+
+    def _look(self) -> World:
+        self.world = self.do(self.lab.world())
+        return self.world
+
+    def _one_of(self, items: Sequence[T]) -> T:
+        return items[self._data.draw(st.integers(0, len(items) - 1))]
+
+    def _flip(self) -> bool:
+        return self._data.draw(st.booleans())
+
+    def _create(
+        self, tenant: str, repo: str, priority: Priority, key: str = "", *, callback: bool = True
+    ) -> None:
+        task = f"t{next(self.numbers)}"
+        answer = self.do(
+            self.lab.submit(
+                tenant, task, repo, priority, callback=callback, key=key, digest=priority
+            )
+        )
+        known = self.world.values.get(f"tenant:{tenant}:idempotency:{key}")
+        if key and known:
+            gone = f"{tenant}/{known['id']}" not in self.world.tasks
+            word = "deleted" if gone else "dup"
+            assert answer.word == (word if known["hash"] == priority else "conflict")
+            assert answer.rest == (known["id"],)
+        else:
+            assert answer.word == "ok"
+            gates = (f"tenant:{tenant}", f"repo:{tenant}:{repo}")
+            self.tasks[f"{tenant}/{task}"] = Known(f"{tenant}/{task}", gates)
+
+    def _ask_for_more(self, kind: str) -> None:
+        """INSTRUCT, RETRY or PUBLISH, of a finished task when there is one."""
+        finished = [task for task in self.tasks.values() if task.is_finished]
+        if not self.tasks:
+            return
+        task = self._one_of(finished) if finished else self._some_task()
+        legal = task.is_finished and (kind != "retry" or task.status == "failed")
+        answer = self.do(getattr(self.lab, kind)(task.ref))
+        if not legal:
+            assert (answer.word, answer.rest) == ("illegal", (task.status,))
+        elif kind == "publish" and not self.world.document(task.ref).get("home"):
+            assert answer.word == "no_work"
+        else:
+            assert answer.word == "ok"
+            task.begin(kind, self.world)
+
+    def _beat(self, worker: Worker) -> None:
+        replies = self.do(self.lab.beat(worker.name, worker.home, worker.claims))
+        expected = [2 if self._by_claim(claim).cancel else 1 for claim in worker.claims]
+        assert replies[1:] == expected
+
+    def _live_on(self, seconds: int) -> None:
+        """Time passes for those who are there."""
+        for _ in range(0, seconds, 3):
+            self.do(self.lab.sleep(3))
+            self.do(self.lab.beat("bystander", "elsewhere", []))
+            for worker in self.workers:
+                self._beat(worker)
+        self.reap()
+
+    def _finish(self, task: Known, claim: Claim) -> None:
+        failed = self._one_of([None, None, Reason.AGENT_FAILED, Reason.CANCELED])
+        if task.kind == "publish":
+            return self._finish_publish(task, claim, failed)
+        if task.cancel:
+            failed = Reason.CANCELED
+        work = self._one_of([True, True, False])
+        truncated = work and self._flip()
+        try:
+            state = self.do(self.lab.finish(claim, failed=failed, work=work, truncated=truncated))
+        except Conflict:
+            assert task.status == "cloning"
+            assert failed is None
+        else:
+            assert state == ("failed" if failed else "completed")
+            self._give_up(claim)
+            task.ended(state)
+        return None
+
+    def _worker(self, home: str, alone: bool) -> Worker:
+        return Worker(f"w{next(self.numbers)}", home, alone)
+
+    def _some_task(self) -> Known:
+        return self._one_of(list(self.tasks.values()))
+
+    def _some_claim(self) -> tuple[Known, Claim]:
+        claim = self._one_of(self._held())
+        return self._by_claim(claim), claim
+
+    def _by_claim(self, claim: Claim) -> Known:
+        return self.tasks[f"{claim.task.tenant}/{claim.task.id}"]
+
+    def _held(self) -> list[Claim]:
+        return [claim for worker in self.workers for claim in worker.claims]
+
+    def _give_up(self, claim: Claim) -> None:
+        for worker in self.workers:
+            if claim in worker.claims:
+                worker.claims.remove(claim)
+        self.zombies.append(claim)
+
+    def _claim(self, worker: Worker, lane: Lane) -> Known | None:
+        if worker.alone and worker.claims:
+            return None
+        before = self._look()
+        claim = self.do(self.lab.claim(worker.name, worker.home, lane))
+        if claim is None:
+            self._check_nothing_was_left(self._look(), worker, lane)
+            return None
+        task = self._by_claim(claim)
+        assert task.claim is None
+        assert task.lane == lane
+        where = before.document(task.ref)["at"].split(" ")
+        assert where[2:] in ([""], [f"@{worker.home}"]), "not in a list of this worker"
+        assert not self._closed(before, task), "a cap was exceeded"
+        task.claimed(claim, worker.name)
+        worker.claims.append(claim)
+        return task
+
+    def _closed(self, world: World, task: Known) -> bool:
+        if task.kind == "publish":
+            return False
+        return any(self._free(world, gate) < 1 for gate in task.gates)
+
+    @staticmethod
+    def _free(world: World, gate: str) -> float:
+        limits = world.get("limits")
+        limit = int(limits.get(gate, limits.get(f"{gate.partition(':')[0]}:*", 0)))
+        return float("inf") if limit == 0 else limit - len(world.get(f"gate:{gate}:held"))
+
+    def _check_nothing_was_left(self, world: World, worker: Worker, lane: Lane) -> None:
+        for task in self.tasks.values():
+            at = world.document(task.ref).get("at", "")
+            if at in {f"list {lane} ", f"list {lane} @{worker.home}"}:
+                assert self._closed(world, task), f"{task.ref} was left"
+
+    def _finish_publish(self, task: Known, claim: Claim, failed: Reason | None) -> None:
+        reason = "canceled" if task.cancel else "no_changes"
+        fields = ["", "", "", "", reason, 'no "changes"']
+        if not failed:
+            fields = ["https://forge/pr/7", "7", "codeforge/x", "1", "", ""]
+        state = self.do(self.lab.queue.finish_pr(claim, self.lab.operation(), fields))
+        self._give_up(claim)
+        if failed:
+            task.put_back(self._look(), pr_error=True)
+        else:
+            task.ended("pr_created")
+        assert state == task.status
+
+    async def _expire(self, ref: str) -> None:
+        tenant, _, task = ref.partition("/")
+        key = self.lab.keys.task(tenant, task)
+        await self.redis.unlink(key, f"{key}:events", f"{key}:iterations", f"{key}:work")
+        await self.redis.zadd(self.lab.keys.expiring(), {ref: 0})
+
+    def _ended(self, world: World, now: int) -> tuple[set[str], set[str]]:
+        """Tasks of dead workers, and tasks whose lease ended though their worker lives."""
+        charged, freed = set[str](), set[str]()
+        for ref, end in world.get("leases").items():
+            worker = self.tasks[ref].worker
+            if end > now - _GRACE_MILLIS:
+                continue
+            if world.get("workers").get(worker, 0) > now - _LEASE_MILLIS - _GRACE_MILLIS:
+                freed.add(ref)
+            else:
+                charged |= set(world.get(f"held:{worker}"))
+        return charged, freed - charged
+
+    def _check_homes(self, world: World, now: int, *, quiet: bool) -> None:
+        for home in _HOMES:
+            lives = any(seen >= now - 15_000 for seen in world.get(f"home:{home}").values())
+            if lives:
+                assert not world.get(f"home:{home}:away"), "left waiting for a home that is back"
+            elif not quiet:
+                lists = [m[0] for m, _ in world.matching(rf"flows:[a-z]+@{home}")]
+                assert not lists, "left in the lists of a home that is away"
+
+    def _drain(self) -> None:
+        """In the end everything can be finished, and nothing is left behind."""
+        self.lab.twice = False
+        self.do(self.redis.delete(self.lab.keys.limits()))
+        for _ in range(200):
+            if all(task.is_finished for task in self.tasks.values()):
+                break
+            self.do(self.lab.sleep(3))
+            self.reap()
+            for worker in self.workers:
+                self.do(self.lab.queue.register(worker.name, worker.home, {}))
+                for lane in Lane:
+                    if worker.alone == (lane is Lane.ALONE):
+                        self._claim(worker, lane)
+                for claim in list(worker.claims):
+                    self._end(self._by_claim(claim), claim)
+            self.everything_agrees()
+        left = [task for task in self.tasks.values() if not task.is_finished]
+        assert not left, f"never ended: {left}"
+        self.reap()
+        check_at_rest(self._look())
+
+    def _end(self, task: Known, claim: Claim) -> None:
+        if task.kind == "publish":
+            return self._finish_publish(task, claim, Reason.AGENT_FAILED)
+        failed = Reason.CANCELED if task.cancel else Reason.AGENT_FAILED
+        state = self.do(self.lab.finish(claim, failed=failed))
+        self._give_up(claim)
+        assert state is State.FAILED
+        return task.ended(state)
+
+
+@pytest.mark.live_keys
+@pytest.mark.timeout(3600)
+def test_random_histories_keep_every_rule(redis_server: RedisServer) -> None:
+    """
+    Whatever clients, workers, time and operators do in whatever order: a task stands in exactly one
+    place, its log has no hole and one final event per run, no cap is exceeded, a dead worker costs
+    only its own tasks a life, what is put back is whole, and everything can be brought to an end.
+    """
+    run_state_machine_as_test(
+        lambda: QueueMachine(redis_server.url),
+        settings=settings(
+            max_examples=_EXAMPLES or 60,
+            stateful_step_count=_STEPS,
+            derandomize=not _EXAMPLES,
+            deadline=None,
+            database=None,
+            report_multiple_bugs=False,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
