@@ -25,6 +25,7 @@ from redis.exceptions import NoScriptError
 
 from internal.errors import BadRequest, CodeforgeError, Unavailable
 from internal.ids import random_token
+from internal.rdb.cancellation import end_if_cancelled
 from internal.rdb.client import unavailable
 from internal.rdb.keys import Keys
 from internal.rdb.scripts import Script, load_lua
@@ -84,15 +85,12 @@ class InputListener:
         while not stop.is_set():
             try:
                 with unavailable():
-                    source, pending = self._keys.input_tasks(), self._keys.input_pending()
-                    await _undecoded(
-                        self._blocking, "BLMOVE", source, pending, "LEFT", "RIGHT", _BLOCK_SECONDS
-                    )
-                    while not stop.is_set() and await self.serve_one():
-                        pass
+                    if not await self.serve_one():  # what others left comes first
+                        await self._wait()
             except Unavailable as error:
                 log.warning("input.redis_away", error=error.message)
                 await _pause(stop)
+            end_if_cancelled()
 
     async def serve_one(self) -> bool:
         """Answer one pending payload; False when there is none that nobody works on."""
@@ -106,7 +104,13 @@ class InputListener:
             keys.append(self._keys.input_result(correlation))
         text = json.dumps(answer, ensure_ascii=False)
         await _SETTLE(self._redis, keys, [entry.id, text, _ANSWER_SECONDS])
+        end_if_cancelled()
         return True
+
+    async def _wait(self) -> None:
+        """Until a payload was moved to the pending list, or 2 s."""
+        lists = (self._keys.input_tasks(), self._keys.input_pending())
+        await _undecoded(self._blocking, "BLMOVE", *lists, "LEFT", "RIGHT", _BLOCK_SECONDS)
 
     async def _take(self) -> _Entry | None:
         args = (1, self._keys.input_pending(), random_token(), self._lease_millis)

@@ -28,6 +28,7 @@ from redis.exceptions import RedisError
 from internal.backoff import full_jitter
 from internal.errors import Unavailable
 from internal.ids import random_token
+from internal.rdb.cancellation import end_if_cancelled
 from internal.rdb.client import unavailable
 from internal.rdb.keys import Keys
 from internal.task.event import FINAL_EVENTS, StoredEvent
@@ -132,6 +133,7 @@ class Hub:
                 await self._connect_once()
             except* (RedisError, OSError) as errors:
                 log.warning("hub.connection_lost", error=str(errors.exceptions[0]))
+            end_if_cancelled()
             pause = full_jitter(
                 attempt, base_seconds=0.1, factor=2, cap_seconds=2, random=self._random
             )
@@ -143,6 +145,7 @@ class Hub:
         pubsub = self._subscriber.pubsub()
         try:
             await pubsub.subscribe(self._ping_channel)
+            end_if_cancelled()
             self._changed.update(self._listeners)
             self._has_changes.set()
             async with asyncio.TaskGroup() as group:
@@ -159,6 +162,7 @@ class Hub:
             message = cast(
                 "dict[str, str] | None", await pubsub.get_message(timeout=silence_seconds)
             )
+            end_if_cancelled()
             if message is None:
                 raise RedisConnectionError("two pings were missed")
             if message["type"] == "message":
@@ -184,12 +188,14 @@ class Hub:
             if left := (changed - wanted) & subscribed:
                 await pubsub.unsubscribe(*left)
                 subscribed -= left
+            end_if_cancelled()
 
     async def _ping(self) -> None:
         while True:
             # A ping that cannot be sent is a missed ping; the receiver judges.
             with suppress(Unavailable), unavailable():
                 await self._reader.publish(self._ping_channel, _PING)
+            end_if_cancelled()
             await asyncio.sleep(self._ping_seconds)
 
     def _deliver(self, channel: str, payload: str) -> None:
