@@ -1,0 +1,65 @@
+"""How much each benchmark does: the numbers behind docs/benchmarks.md, and tiny ones for a test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """Sizes of all benchmarks; the names begin with the benchmark they belong to."""
+
+    submit_seconds: float
+    claim_count: int
+    lives_count: int
+    start_files: int
+    start_commits: int
+    start_warm: int
+    start_clones: int
+    sse_viewers: int
+    sse_seconds: float
+    output_mib: int
+    memory_tasks: int
+    memory_viewers: int
+    memory_idle_seconds: float
+    recovery_rounds: int
+    recovery_kills: int
+    """Workers killed in each round, a second apart."""
+
+
+FULL = Scale(
+    submit_seconds=6,
+    claim_count=500,
+    lives_count=10_000,
+    start_files=2_600,
+    start_commits=300,
+    start_warm=12,
+    start_clones=4,
+    sse_viewers=1_000,
+    sse_seconds=10,
+    output_mib=1024,
+    memory_tasks=10,
+    memory_viewers=1_000,
+    memory_idle_seconds=5,
+    recovery_rounds=3,
+    recovery_kills=3,
+)
+
+QUICK = Scale(
+    submit_seconds=0.2,
+    claim_count=5,
+    lives_count=40,
+    start_files=20,
+    start_commits=3,
+    start_warm=1,
+    start_clones=1,
+    sse_viewers=10,
+    sse_seconds=0.5,
+    output_mib=1,
+    memory_tasks=1,
+    memory_viewers=5,
+    memory_idle_seconds=0,
+    recovery_rounds=1,
+    recovery_kills=1,
+)
+"""Says nothing about speed; shows that every benchmark still runs."""

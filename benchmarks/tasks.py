@@ -1,0 +1,35 @@
+"""Tasks for benchmarks that need no HTTP: made by the service itself."""
+
+from __future__ import annotations
+
+import asyncio
+
+from codeforge.wiring.core import Core
+from internal.task.model import DEFAULT_TENANT, Task, TaskConfig, TaskSpec
+
+_AT_ONCE = 16
+
+
+async def submit(core: Core) -> Task:
+    """One task that wants a webhook, so that its finish writes to the outbox."""
+    spec = TaskSpec(
+        tenant=DEFAULT_TENANT,
+        repo_url="https://git.example.org/team/service.git",
+        prompt="Add a test for the parser of the configuration file.",
+        config=TaskConfig(cli="demo", timeout_seconds=300, silence_seconds=600),
+        callback_url="https://hook.example.org/codeforge",
+    )
+    return (await core.service.submit(spec)).task
+
+
+async def submit_many(core: Core, count: int) -> None:
+    """*count* tasks, some at once."""
+    left = iter(range(count))
+
+    async def some() -> None:
+        for _ in left:
+            await submit(core)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(_AT_ONCE):
+            group.create_task(some())
