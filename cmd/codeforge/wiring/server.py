@@ -1,5 +1,8 @@
 """The HTTP edge, put together over a core."""
 
+# redis-py leaves its **kwargs untyped.
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 import asyncio
@@ -44,6 +47,9 @@ async def open_server(core: Core, stop: asyncio.Event) -> AsyncGenerator[Server]
         workers = Workers(core.redis, core.keys)
         snapshots = Snapshots(core.redis, core.keys, workers)
 
+        async def check_redis() -> None:
+            await core.redis.ping()
+
         async def render_metrics() -> bytes:
             return metrics.render(await snapshots.read())
 
@@ -56,7 +62,7 @@ async def open_server(core: Core, stop: asyncio.Event) -> AsyncGenerator[Server]
             version=__version__,
             clock=SystemClock(),
             stop=stop,
-            check_redis=core.redis.ping,
+            check_redis=check_redis,
             render_metrics=render_metrics,
             observe_request=metrics.observe_request,
             max_body_bytes=settings.server.max_body_bytes,

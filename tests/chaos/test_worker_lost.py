@@ -1,0 +1,111 @@
+"""A worker that dies, stands still or hangs: its tasks run elsewhere, and nothing of it counts."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from internal.task.state import State
+from tests.support.chaos_cli import quick_cli
+from tests.support.chaos_process import WorkerProcess
+from tests.support.chaos_site import Site
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.chaos
+
+_HANG = "say begun\nhang"
+
+
+async def test_a_killed_worker_costs_its_own_tasks_one_life_each(site: Site) -> None:
+    """They run elsewhere; a neighbour's task does not notice; nothing of the dead claims stays."""
+    dying = await site.start(WORKERS__CONCURRENCY="2")
+    lost = [await site.submit(_HANG) for _ in range(2)]
+    for task in lost:
+        await site.until_said(task, "begun")
+    neighbour = await site.start(WORKERS__CONCURRENCY="1")
+    innocent = await site.submit(_HANG)
+    await site.until_said(innocent, "begun")
+    dead = {task: site.claims_on_disk(task) for task in lost}
+
+    dying.kill()
+
+    await until("nothing it started is left", lambda: not dying.agents())
+    site.variables["CODEFORGE_CLI__DEMO__PATH"] = quick_cli(site.directory)
+    await site.start()
+    for task in lost:
+        found = await site.finished(task)
+        assert (found.status, found.lost, found.attempt) == (State.COMPLETED, 1, 2)
+        assert (await site.names(task)).count("result/task_completed") == 1
+    running = await site.task(innocent)
+    assert (running.status, running.lost, running.attempt) == (State.RUNNING, 0, 1)
+    await site.start()  # a worker that starts sweeps
+    for task in lost:
+        await _swept(site, task, dead[task])
+    await site.cancel(innocent)
+    await site.settle()
+    assert neighbour.exit_status is None
+
+
+async def test_a_stopped_workers_agent_freezes_and_nothing_of_it_counts(site: Site) -> None:
+    """
+    The shim acts by itself before the lease ends, so old and new run never write side by side; the
+    worker that continues drops the run and goes on with others.
+    """
+    stopped = await site.start()
+    task = await site.submit(_HANG)
+    await site.until_said(task, "begun")
+    zombie = site.claims_on_disk(task)
+
+    stopped.send(signal.SIGSTOP)
+    await until("its agent stands still", lambda: stopped.agent_states() == {"T"})
+    assert (await site.task(task)).attempt == 1  # frozen before anybody else may run it
+    other = await site.start(CLI__DEMO__PATH=quick_cli(site.directory))
+    found = await site.finished(task)
+    assert stopped.agent_states() == {"T"}
+    stopped.send(signal.SIGCONT)
+
+    await until("it ended its old run", lambda: not stopped.agents())
+    assert (found.status, found.lost, found.attempt) == (State.COMPLETED, 1, 2)
+    assert await site.task(task) == found
+    assert (await site.names(task)).count("result/task_completed") == 1
+    await until("the zombie's workspace is gone", lambda: not zombie & _trees(site, task))
+    await _stop(other)
+    following = await site.submit("say next")
+    assert (await site.finished(following)).lost == 0
+    assert stopped.exit_status is None
+    await site.settle()
+
+
+async def test_a_hung_worker_kills_itself_and_says_where_it_hung(site: Site) -> None:
+    """Its heartbeat thread notices, writes all stacks, and the task runs elsewhere."""
+    hung = await site.start(program="hang")
+    task = await site.submit(_HANG)
+    await site.until_said(task, "begun")
+
+    hung.send(signal.SIGUSR1)
+    assert await hung.ended() == -signal.SIGKILL
+    await site.start(CLI__DEMO__PATH=quick_cli(site.directory))
+    found = await site.finished(task)
+
+    assert "worker.hung" in hung.log()
+    assert "hang_for_ever" in hung.log()
+    assert (found.status, found.lost, found.attempt) == (State.COMPLETED, 1, 2)
+    assert not hung.agents()
+    await site.settle()
+
+
+async def _swept(site: Site, task: str, dead: set[str]) -> None:
+    assert len(dead) == 1
+    await until("the dead claim is swept", lambda: not dead & site.claims_on_disk(task))
+    assert len(site.claims_on_disk(task)) == 1
+
+
+def _trees(site: Site, task: str) -> set[str]:
+    folder = site.layout().task(task)
+    return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+
+
+async def _stop(worker: WorkerProcess) -> None:
+    worker.send(signal.SIGTERM)
+    assert await worker.ended() == 0

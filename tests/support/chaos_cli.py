@@ -1,0 +1,48 @@
+"""
+Programs that speak the demo agent's lines, for `cli.demo.path`: what the demo agent itself will not
+do.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from internal.agent import demo_program
+
+_HEAD = f"#!{sys.executable} -IS\nimport json, os, signal, sys\n"
+_QUICK = """
+sys.stdin.buffer.read()
+with open("quick.txt", "w") as file:
+    file.write("quick\\n")
+print(json.dumps({"type": "text", "text": "quick"}))
+print(json.dumps({"type": "result", "text": "quick", "is_error": False}))
+"""
+_POISON = f"""
+prompt = sys.stdin.buffer.read()
+if b"poison" in prompt:
+    stat = open(f"/proc/{{os.getppid()}}/stat").read()
+    os.kill(int(stat.rsplit(")", 1)[1].split()[1]), signal.SIGKILL)
+    signal.pause()
+reading, writing = os.pipe()
+os.write(writing, prompt)
+os.close(writing)
+os.dup2(reading, 0)
+os.execv({sys.executable!r}, [{sys.executable!r}, "-IS", {demo_program.__file__!r}, *sys.argv[1:]])
+"""
+
+
+def quick_cli(directory: Path) -> str:
+    """An agent that does the same small thing at once, whatever it is told."""
+    return _write(directory / "quick-cli", _QUICK)
+
+
+def poison_cli(directory: Path) -> str:
+    """The demo agent, but a prompt with `poison` in it kills the worker: the shim's parent."""
+    return _write(directory / "poison-cli", _POISON)
+
+
+def _write(path: Path, source: str) -> str:
+    path.write_text(_HEAD + source)
+    path.chmod(0o755)
+    return str(path)
