@@ -1,0 +1,93 @@
+"""`codeforge task` beside a running `up`: it finds the server by itself, and scripts can use it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from codeforge.client import Client
+from tests.support.deployment import Deployment, eventually
+from tests.support.repos import Repo, git
+
+
+def _json_lines(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_submit_show_diff_and_instruct(deployment: Deployment, repository: Repo) -> None:
+    """Each prints what the next one needs."""
+    made = deployment.run(
+        *("task", "submit", repository.url, "-", "--agent", "demo", "--label", "team=a"),
+        *("--follow", "--json"),
+        stdin="write a.txt: one",
+    )
+    events = _json_lines(made.stdout)
+    listed = deployment.run("task", "list", "--json", "-q", repository.path.name)
+    task = json.loads(listed.stdout)["tasks"][0]["id"]
+    shown = deployment.run("task", "show", task, "--json")
+    diff = deployment.run("task", "diff", task)
+    followed = deployment.run("task", "instruct", task, "append a.txt: two", "--follow")
+
+    assert made.returncode == 0, made.stderr
+    assert events[0]["event"] == "task_created"
+    assert events[-1]["event"] == "task_completed"
+    assert json.loads(shown.stdout)["labels"] == {"team": "a"}
+    git("apply", "-", cwd=repository.copy, stdin=diff.stdout.encode())
+    assert (repository.copy / "a.txt").read_text() == "one\n"
+    assert followed.returncode == 0, followed.stderr
+    assert "● completed" in followed.stdout
+    assert "\x1b" not in followed.stdout  # no terminal, no colours
+
+
+def test_a_failed_task_is_exit_code_1_and_can_be_retried(
+    deployment: Deployment, client: Client, repository: Repo
+) -> None:
+    """So a script sees it without reading."""
+    words = ("task", "submit", repository.url, "fail: no luck", "--agent", "demo")
+    submitted = deployment.run(*words, "--follow")
+    task = client.list(q=repository.path.name)["tasks"][0]["id"]
+    retried = deployment.run("task", "retry", task, "--follow")
+
+    assert (submitted.returncode, retried.returncode) == (1, 1)
+    assert "✗ no luck" in submitted.stdout
+
+
+def test_cancel_ends_a_running_task(
+    deployment: Deployment, client: Client, repository: Repo
+) -> None:
+    """It prints the state; `follow` then ends with 1."""
+    words = ("task", "submit", repository.url, "say hello\nhang", "--agent", "demo")
+    task = deployment.run(*words).stdout.strip()
+    eventually(lambda: client.get(task)["status"] == "running", "the task runs")
+
+    cancelled = deployment.run("task", "cancel", task)
+    followed = deployment.run("task", "follow", task)
+
+    assert (cancelled.returncode, cancelled.stdout.strip()) == (0, "cancelling")
+    assert followed.returncode == 1
+    assert "cancelled by user" in followed.stdout
+
+
+def test_refusals_have_exit_codes_and_no_traceback(deployment: Deployment) -> None:
+    """2 for a bad request, 3 for no such task, 4 for no server."""
+    bad = deployment.run("task", "submit", "not-a-url", "do it")
+    missing = deployment.run("task", "show", "nonexistent")
+    alone = deployment.run("task", "list", "--url", "http://127.0.0.1:9")
+
+    assert (bad.returncode, missing.returncode, alone.returncode) == (2, 3, 4)
+    assert "repo_url" in bad.stderr
+    for refused in (bad, missing, alone):
+        assert refused.stderr
+        assert "Traceback" not in refused.stderr
+        assert refused.stdout == ""
+
+
+def test_version_and_settings_are_printed(deployment: Deployment) -> None:
+    """Secrets are masked."""
+    version = deployment.run("version")
+    shown = deployment.run("config", "show", environment={"CODEFORGE_SERVER__AUTH_TOKEN": "hide"})
+
+    assert version.stdout.strip()[0].isdigit()
+    assert shown.returncode == 0, shown.stderr
+    assert "git.allow_local" in shown.stdout
+    assert "hide" not in shown.stdout
