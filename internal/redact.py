@@ -25,24 +25,38 @@ SHORTEST_SECRET = 6
 # Every pattern is bounded, so a stream knows how much it must hold back.
 _LONGEST_MATCH = 16_384 + 128
 _LEFT_CONTEXT = 3  # "://" in front of a URL's user
+
+
+def _token(literal: str, rest: str) -> tuple[str, re.Pattern[str]]:
+    """
+    The shape of a word that begins with *literal*.
+
+    That a word begins is asserted behind *literal*: an expression that begins with text is found
+    ten times faster. For the same reason the literal is looked for first.
+    """
+    return literal, re.compile(f"{literal}(?<![A-Za-z0-9]{literal}){rest}", re.ASCII)
+
+
 _PEM_NAME = "(?:[A-Z0-9]{1,16} ){0,3}PRIVATE KEY"
-_PATTERNS = re.compile(
-    r"(?<![A-Za-z0-9])(?:"
-    r"gh[a-z]_[A-Za-z0-9]{20,255}"
-    r"|github_pat_\w{20,255}"
-    r"|glpat-[\w-]{20,255}"
-    r"|sk-[\w-]{20,255}"  # Anthropic's and OpenAI's
-    r"|A[KS]IA[A-Z0-9]{16}(?![A-Za-z0-9])"
-    r"|eyJ[\w-]{8,4000}\.[\w-]{8,8000}(?:\.[\w-]{1,4000})?"  # a JSON Web Token
-    r")"
-    r"|(?<=://)(?!git@)[^\s/?#@\"'<>\\]{1,1000}(?=@)"
-    rf"|-----BEGIN {_PEM_NAME}-----"
-    rf"(?:[\s\S]{{0,16384}}?-----END {_PEM_NAME}-----|[\s\S]{{0,16384}})",
-    re.ASCII,
+_SHAPES = (
+    _token("gh", r"[a-z]_[A-Za-z0-9]{20,255}"),
+    _token("github_pat_", r"\w{20,255}"),
+    _token("glpat-", r"[\w-]{20,255}"),
+    _token("sk-", r"[\w-]{20,255}"),  # Anthropic's and OpenAI's
+    _token("AKIA", r"[A-Z0-9]{16}(?![A-Za-z0-9])"),
+    _token("ASIA", r"[A-Z0-9]{16}(?![A-Za-z0-9])"),
+    _token("eyJ", r"[\w-]{8,4000}\.[\w-]{8,8000}(?:\.[\w-]{1,4000})?"),  # JSON Web Token
+    ("://", re.compile(r"(?<=://)(?!git@)[^\s/?#@\"'<>\\]{1,1000}(?=@)")),
+    (
+        "-----BEGIN",
+        re.compile(
+            rf"-----BEGIN {_PEM_NAME}-----"
+            rf"(?:[\s\S]{{0,16384}}?-----END {_PEM_NAME}-----|[\s\S]{{0,16384}})"
+        ),
+    ),
 )
 _PEM_BEGINS = re.compile(r"-----BEGIN[A-Z0-9 ]{0,80}-{0,4}\Z")
 _SPACES = " \t\r\n"
-_NOTHING = re.compile(r"(?!)")
 _PLAIN_HOST = re.compile(r"(?:[\w.-]+|\[[^\]@]*\])(?::\d+)?(?=[/?#])")
 _URL_SECRET = re.compile(r"([?&][^=&#]*(?:password|secret|token|key)[^=&#]*=)[^&#]*", re.IGNORECASE)
 
@@ -56,13 +70,8 @@ class Redactor:
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._needles = sorted({needle for secret in secrets for needle in _needles(secret)})
-        by_length = sorted(self._needles, key=len, reverse=True)  # the longest match wins
-        expression = "|".join(map(re.escape, by_length))
-        self._given = re.compile(expression) if expression else _NOTHING
-        self._first = re.compile(
-            "[" + re.escape("".join({n[0] for n in self._needles} or "\0")) + "]"
-        )
-        self._longest = len(by_length[0]) if by_length else 0
+        self._longest = max(map(len, self._needles), default=0)
+        self._starts = {needle[:SHORTEST_SECRET] for needle in self._needles}
 
     def __repr__(self) -> str:
         return f"Redactor({len(self._needles)} needles)"
@@ -74,20 +83,27 @@ class Redactor:
 
     def spans(self, text: str, start: int = 0) -> list[tuple[int, int]]:
         """Where secrets are from *start* on, in order, without overlaps."""
-        found = [match.span() for match in self._given.finditer(text, start)]
-        found += [match.span() for match in _PATTERNS.finditer(text, start)]
-        return _merged(found)
+        present = [needle for needle in self._needles if needle in text]
+        found = [span for needle in present for span in _occurrences(needle, text, start)]
+        for literal, shape in _SHAPES:
+            if literal in text:
+                found += (match.span() for match in shape.finditer(text, start))
+        return _merged(found) if found else found
 
     def held_from(self, text: str) -> int:
         """The index from which the end of *text* may be the beginning of a secret."""
         # No pattern but a private key's holds a space, so a whole word is enough.
         start = max(len(text) - _LONGEST_MATCH, *(text.rfind(space) + 1 for space in _SPACES))
-        if begun := _PEM_BEGINS.search(text, max(0, len(text) - 96)):
-            start = min(start, begun.start())
-        for match in self._first.finditer(text, max(0, len(text) - self._longest + 1)):
-            if self._begins_needle(text[match.start() :]):
-                return min(start, match.start())
+        if key := _PEM_BEGINS.search(text, max(0, len(text) - 96)):
+            start = min(start, key.start())
+        for at in range(max(0, len(text) - self._longest + 1), start):
+            if self._may_begin(text, at) and self._begins_needle(text[at:]):
+                return at
         return start
+
+    def _may_begin(self, text: str, at: int) -> bool:
+        """A quick look, because a long secret makes many places to look at."""
+        return len(text) - at < SHORTEST_SECRET or text[at : at + SHORTEST_SECRET] in self._starts
 
     def _begins_needle(self, text: str) -> bool:
         index = bisect_left(self._needles, text)
@@ -164,10 +180,6 @@ class KnownSecrets:
         return self._redactor.redact(text)
 
 
-KNOWN = KnownSecrets()
-"""Of this process."""
-
-
 def mask_url(url: str) -> str:
     """
     *url* fit to be shown: without user and password, and without what its query calls a secret.
@@ -178,6 +190,12 @@ def mask_url(url: str) -> str:
     if separator and "@" in rest and not _PLAIN_HOST.match(rest):
         rest = f"{MASK}@{rest.rpartition('@')[2]}"
     return _URL_SECRET.sub(rf"\g<1>{MASK}", f"{scheme}{separator}{rest}")
+
+
+def _occurrences(needle: str, text: str, start: int) -> Iterator[tuple[int, int]]:
+    while (start := text.find(needle, start)) >= 0:
+        yield start, start + len(needle)
+        start += len(needle)
 
 
 def _needles(secret: str) -> Iterator[str]:
@@ -229,3 +247,7 @@ def _masked(text: str, spans: Iterable[tuple[int, int]], begin: int = 0) -> str:
         pieces += (text[begin:start], MASK)
         begin = end
     return "".join([*pieces, text[begin:]])
+
+
+KNOWN = KnownSecrets()
+"""Of this process."""
