@@ -65,11 +65,12 @@ LATER: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """One row of the table. A stream has no limit of time."""
+    """One row of the table. A stream has no limit of time; a later row belongs to the future."""
 
     template: str
     handlers: Mapping[str, Handler]
     is_stream: bool = False
+    is_later: bool = False
 
 
 def api_paths(deps: ServerDeps) -> list[Path]:
@@ -87,7 +88,10 @@ def api_paths(deps: ServerDeps) -> list[Path]:
         Path("/agents", {"GET": agents.agents}),
         Path("/workers", {"GET": agents.workers}),
         Path("/stats", {"GET": agents.stats}),
-        *(Path(path, dict.fromkeys(methods, _later)) for path, methods in LATER.items()),
+        *(
+            Path(path, dict.fromkeys(methods, _later), is_later=True)
+            for path, methods in LATER.items()
+        ),
     ]
 
 
@@ -108,10 +112,10 @@ def build_router(deps: ServerDeps) -> ASGIApp:
     """The application behind the middleware that every request passes."""
     seconds = deps.rules.max_wait_seconds + _SLACK_SECONDS
     api: ASGIApp = _router([_route(path, API, seconds) for path in api_paths(deps)])
-    api = BodyLimit(api, max_bytes=deps.max_body_bytes)
+    api = BodyLimit(_WithoutLastSlash(api), max_bytes=deps.max_body_bytes)
     api = Auth(api, token=deps.auth_token)
     public = [_route(path, "", seconds) for path in public_paths(deps)]
-    return _WithoutLastSlash(_router([Mount(API, api), *public]))
+    return _router([Mount(API, api), *public])
 
 
 def _router(routes: Sequence[BaseRoute]) -> Router:
@@ -131,7 +135,7 @@ class _WithoutLastSlash:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope.get("path", "")
-        if path.endswith("/") and not path.endswith("//") and path != "/":
+        if path.endswith("/") and not path.endswith("//"):
             scope["path"] = path[:-1]
         await self._app(scope, receive, send)
 

@@ -79,7 +79,7 @@ def check_request(method: str, path: str, content: bytes) -> None:
 def _template(method: str, path: str) -> str | None:
     for known, template, _ in operations():
         pattern = re.sub(r"\{\w+\}", "[^/]+", template)
-        if known == method and re.fullmatch(pattern, path.rstrip("/")):
+        if known == method and re.fullmatch(pattern, path.removesuffix("/")):
             return template
     return None
 

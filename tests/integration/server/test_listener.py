@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from structlog.testing import capture_logs
 
 from internal.clock import SystemClock
 from internal.rdb.client import connect
@@ -135,7 +136,6 @@ async def test_a_bad_payload_is_answered_as_over_http(
 async def test_a_refusal_that_nobody_can_get_is_logged_without_its_content(
     listener: InputListener,
     redis_client: Redis,
-    capsys: pytest.CaptureFixture[str],
     sent: bytes,
 ) -> None:
     """
@@ -143,11 +143,11 @@ async def test_a_refusal_that_nobody_can_get_is_logged_without_its_content(
     """
     await redis_client.rpush(KEYS.input_pending(), sent)
 
-    assert await listener.serve_one()
+    with capture_logs() as logs:
+        assert await listener.serve_one()
 
-    logged = capsys.readouterr().out
-    assert "input.refused" in logged
-    assert "hunter22" not in logged
+    assert [entry["event"] for entry in logs] == ["input.refused"]
+    assert "hunter22" not in str(logs)
     assert not await redis_client.exists(KEYS.input_pending())
 
 

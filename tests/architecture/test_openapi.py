@@ -1,0 +1,109 @@
+"""api/openapi.yaml and the routes say the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from openapi_spec_validator import validate
+from pydantic import BaseModel
+
+from internal.server.routes import API, Path, api_paths, public_paths
+from internal.server.schema import CreateTask, Instruct, TaskConfigBody
+from internal.task.model import Reason
+from internal.task.state import State
+from tests.support.openapi import operations, spec
+from tests.support.service import Clients, make_deps
+
+EVERY_API_ROUTE = {"400", "401", "500", "503"}
+WITH_A_BODY = {"408", "413", "415"}
+"""POST and DELETE read their body, if only to refuse what they would ignore."""
+
+
+def table() -> list[Path]:
+    """Every row of this version, by its whole path."""
+    deps = make_deps(Clients.to("unix:///nowhere"), [])
+    inside = [
+        Path(f"{API}{path.template}", path.handlers, path.is_stream)
+        for path in api_paths(deps)
+        if not path.is_later
+    ]
+    return [*inside, *public_paths(deps)]
+
+
+async def test_the_description_is_valid() -> None:
+    """
+    OpenAPI 3.1, as its own schema has it.
+    """
+    validate(dict(spec()))
+
+    assert spec()["openapi"] == "3.1.0"
+
+
+async def test_every_route_is_described_and_nothing_else() -> None:
+    """
+    The same paths with the same methods.
+    """
+    served = {(method, path.template) for path in table() for method in path.handlers}
+
+    described = {(method, path) for method, path, _ in operations()}
+
+    assert described == served
+
+
+async def test_every_route_describes_the_errors_it_can_send() -> None:
+    """
+    Which errors those are follows from the kind of the route.
+    """
+    streams = {path.template for path in table() if path.is_stream}
+
+    for method, path, operation in operations():
+        expected = {"500"} if path in streams else {"500", "504"}
+        if path.startswith(API):
+            expected |= EVERY_API_ROUTE
+            if method != "GET":
+                expected |= WITH_A_BODY
+            if "{task_id}" in path:
+                expected |= {"404"}
+        assert expected <= set(operation["responses"]), (method, path)
+
+
+async def test_only_public_routes_need_no_token() -> None:
+    """
+    `security: []` stands where no token is asked for, and only there.
+    """
+    for _, path, operation in operations():
+        assert (operation.get("security") == []) is not path.startswith(API), path
+
+
+def members_of(model: type[BaseModel]) -> set[str]:
+    """What a body can say in this version; members of later ones only take null."""
+    later = type(None)
+    return {name for name, field in model.model_fields.items() if field.annotation is not later}
+
+
+def described_members(schema: dict[str, Any]) -> set[str]:
+    assert schema["additionalProperties"] is False
+    return set(schema["properties"])
+
+
+async def test_bodies_have_the_members_that_are_described() -> None:
+    """
+    No member more, none less.
+    """
+    schemas = spec()["components"]["schemas"]
+    instruct = spec()["paths"][f"{API}/tasks/{{task_id}}/instruct"]["post"]["requestBody"]
+
+    assert described_members(schemas["CreateTask"]) == members_of(CreateTask)
+    assert described_members(schemas["CreateTaskConfig"]) == members_of(TaskConfigBody)
+    content = instruct["content"]["application/json"]
+    assert described_members(content["schema"]) == members_of(Instruct)
+
+
+async def test_enumerations_are_the_ones_of_the_code() -> None:
+    """
+    States and reasons of failures.
+    """
+    schemas = spec()["components"]["schemas"]
+
+    assert set(schemas["State"]["enum"]) == set(State)
+    assert set(schemas["Failure"]["properties"]["reason"]["enum"]) == set(Reason)
