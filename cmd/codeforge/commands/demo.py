@@ -31,6 +31,8 @@ app = typer.Typer()
 
 Document = dict[str, Any]
 
+_PAGES = "README.md, docs/configuration.md, docs/operations.md"
+
 
 class DemoAgent(StrEnum):
     """The agents that the demo has a story for."""
@@ -73,6 +75,8 @@ async def _demo(console: Console, agent: DemoAgent) -> None:
             if sys.stdout.isatty():
                 _say_where(console, deployment)
                 await signals.first
+            else:
+                _say_how_to_go_on(console)
     if story.cancelled():
         raise typer.Exit(128 + signals.first.result())
 
@@ -97,7 +101,8 @@ class _Signals:
 async def _check_agent(agent: DemoAgent) -> None:
     """Raise DemoFailed when *agent* is not installed, or has no credential to work with."""
     driver = catalog.AVAILABLE[agent]
-    probe = await driver.probe(None, os.environ)
+    configured = os.environ.get(f"CODEFORGE_CLI__{agent.name}__PATH")
+    probe = await driver.probe(configured, os.environ)
     if not probe.available:
         raise DemoFailed(f"{agent} is not installed: {probe.reason}.")
     names = driver.credential_names
@@ -113,20 +118,26 @@ def _summary(console: Console, task: Document, *, seconds: float) -> None:
         "iterations": str(task["iteration"]),
         "changes": task["changes_summary"]["diff_stats"],
         "tokens": f"{usage['input_tokens']} in, {usage['output_tokens']} out",
+        "webhooks": "one for each iteration, both signatures verified",
         "seconds": f"{seconds:.1f}",
     }
     _table(console, "Summary", rows)
 
 
 def _say_where(console: Console, deployment: DemoDeployment) -> None:
-    command = f"CODEFORGE_DATA_DIR={deployment.data_dir} {sys.argv[0]} task list"
     rows = {
         "API": f"{deployment.url}/api/docs",
         "token": str(deployment.token_file),
-        "try": command,
+        "try": f"CODEFORGE_DATA_DIR={deployment.data_dir} {sys.argv[0]} task list",
+        "read": _PAGES,
         "end": "Ctrl-C",
     }
     _table(console, "It stays up", rows)
+
+
+def _say_how_to_go_on(console: Console) -> None:
+    rows = {"run it": f"{sys.argv[0]} up", "check": f"{sys.argv[0]} doctor", "read": _PAGES}
+    _table(console, "Where to go from here", rows)
 
 
 def _table(console: Console, title: str, rows: Mapping[str, str]) -> None:
