@@ -55,9 +55,8 @@ def task_page(console: Console, task: Document) -> None:
     ]
     for name, value in rows:
         if value:
-            line = Text(f"{name:>12}  ", style="dim")
-            style = _STYLES.get(task["status"], "") if name == "status" else "default"
-            line.append(_clean(value), style=style)
+            style = _STYLES.get(task["status"], "") if name == "status" else ""
+            line = Text.assemble((f"{name:>12}  ", "dim"), (_clean(value), style))
             console.print(line, soft_wrap=True, highlight=False)
 
 
@@ -83,7 +82,7 @@ def _tell(event: Document) -> Text | None:  # noqa: PLR0911 -- one case for each
         case "stream", "thinking":
             return Text(_one_line(data["text"], _WIDTH), style="italic dim")
         case "stream", "tool_use":
-            shown = _one_line(json.dumps(data.get("input"), ensure_ascii=False), _WIDTH)
+            shown = _one_line(_arguments(data.get("input")), _WIDTH)
             return Text(f"→ {_clean(data['name'])} {shown}", style="magenta")
         case "stream", "tool_result":
             style = "red" if data.get("is_error") else "dim"
@@ -101,6 +100,14 @@ def _tell(event: Document) -> Text | None:  # noqa: PLR0911 -- one case for each
             return Text(f"  {event['event']}: {said}", style="yellow")
         case _:
             return None
+
+
+def _arguments(given: Document | None) -> str:
+    """What a tool was given; a single text without its name."""
+    values = list((given or {}).values())
+    if len(values) == 1 and isinstance(values[0], str):
+        return values[0]
+    return json.dumps(given, ensure_ascii=False)
 
 
 def _changes(changes: Document) -> str:

@@ -143,6 +143,6 @@ def _say_how_to_go_on(console: Console) -> None:
 def _table(console: Console, title: str, rows: Mapping[str, str]) -> None:
     console.print(Text(f"\n▸ {title}", style="bold"))
     for name, value in rows.items():
-        line = Text(f"  {name:<12}", style="dim")
-        line.append(value, style="bold green" if name == "status" else "default")
+        style = "bold green" if name == "status" else ""
+        line = Text.assemble((f"  {name:<12}", "dim"), (value, style))
         console.print(line, soft_wrap=True)

@@ -75,8 +75,8 @@ def _show(console: Console, found: list[Finding]) -> None:
     width = max(len(finding.name) for finding in found)
     for finding in found:
         mark, style = _MARKS[finding.level]
-        line = Text(f"{mark} {finding.level:<5}", style=style)
-        line.append(f"{finding.name:<{width}}  {finding.message}", style="default")
+        name = f"{finding.name:<{width}}  "
+        line = Text.assemble((f"{mark} {finding.level:<5}", style), name, finding.message)
         console.print(line, soft_wrap=True)
         if finding.advice:
             console.print(
