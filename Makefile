@@ -41,7 +41,7 @@ lint: $(VENV)/dev.stamp
 	@test ! -e cmd/__init__.py || { echo "cmd/__init__.py hides the standard library's cmd" >&2; exit 1; }
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/codespell
 	@$(MAKE) --no-print-directory types
 
