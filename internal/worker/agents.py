@@ -16,10 +16,10 @@ import structlog
 
 from internal.agent.base import Agent
 from internal.agent.budget import EventLimits
-from internal.agent.model import AgentRequest, AgentResult, Probe
+from internal.agent.model import AgentRequest, AgentResult, Ending, Probe
 from internal.agent.run import AgentRun, RunOptions, run_agent
 from internal.clock import Clock
-from internal.errors import CodeforgeError
+from internal.errors import CodeforgeError, disk_errors
 from internal.process.errors import ExecutableMissing, NotExecutable
 from internal.process.leftovers import own_marker
 from internal.redact import Redactor
@@ -170,6 +170,8 @@ class AgentHost:
             guard.cancel()  # an ending that has begun goes on without it
             await asyncio.wait({guard})
         stopped = decided.result() if decided.done() else None
+        if stopped is None and result.ending is Ending.STOPPED:
+            stopped = Stop.OUTAGE  # the shim's own timer: nobody had renewed the lease
         return Ended(result=result, stopped=stopped, log_tail=started.stderr_tail)
 
     async def _guard(
@@ -203,7 +205,8 @@ class AgentHost:
     async def _options(self, claim: Claim, secrets: tuple[str, ...]) -> RunOptions:
         task = claim.task
         output = self._layout.outputs / task.tenant / task.id / claim.claim
-        await asyncio.to_thread(output.parent.mkdir, parents=True, exist_ok=True, mode=0o700)
+        with disk_errors():
+            await asyncio.to_thread(output.parent.mkdir, parents=True, exist_ok=True, mode=0o700)
         return RunOptions(
             run_marker=str(own_marker(home=self._settings.home, claim=claim.claim)),
             redact=Redactor(secrets).redact,

@@ -18,9 +18,6 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
-_STOP_SECONDS = 60.0
-"""The child drains by itself; its own grace and hand-back take less."""
-
 
 @contextmanager
 def alone_lock(path: Path) -> Generator[bool]:
@@ -40,10 +37,19 @@ def alone_lock(path: Path) -> Generator[bool]:
 class AloneStarter:
     """`ring` may be called from any thread; `run` is the loop that starts the child."""
 
-    def __init__(self, argv: Sequence[str], environment: Mapping[str, str], lock: Path) -> None:
+    def __init__(
+        self,
+        argv: Sequence[str],
+        environment: Mapping[str, str],
+        lock: Path,
+        *,
+        stop_seconds: float,
+    ) -> None:
+        """*stop_seconds* is how long a child may take to drain."""
         self._argv = argv
         self._environment = environment
         self._lock = lock
+        self._stop_seconds = stop_seconds
         self._wanted = asyncio.Event()
         self._loop = asyncio.get_running_loop()
 
@@ -70,13 +76,21 @@ class AloneStarter:
             return not free
 
     async def _run_child(self, ended: asyncio.Task[bool]) -> None:
-        child = await asyncio.create_subprocess_exec(*self._argv, env=self._environment)
+        try:
+            child = await asyncio.create_subprocess_exec(
+                *self._argv,
+                env=self._environment,
+                start_new_session=True,  # Ctrl-C is for this worker, which then stops the child
+            )
+        except OSError as error:  # no memory, no processes: the next heartbeat rings again
+            log.warning("worker.alone_failed", error=str(error))
+            return
         log.info("worker.alone_started", pid=child.pid)
         gone = asyncio.create_task(child.wait())
         await asyncio.wait({ended, gone}, return_when=asyncio.FIRST_COMPLETED)
         if not gone.done():
             child.terminate()
-            await asyncio.wait({gone}, timeout=_STOP_SECONDS)
+            await asyncio.wait({gone}, timeout=self._stop_seconds)
         if not gone.done():
             child.kill()
         log.info("worker.alone_ended", exit_code=await gone)

@@ -29,10 +29,11 @@ from internal.task.state import State
 from internal.worker import failure as failures
 from internal.worker.agents import AgentHost, Ended
 from internal.worker.lease import Hold, Stop
+from internal.worker.patience import until_written
 from internal.worker.prepare import Prepared, Preparer
 from internal.worker.prompt import prompt_of, rebuilt_prompt
 from internal.worker.recorder import Recorder
-from internal.worker.report import HandBack, report, until_answered
+from internal.worker.report import HandBack, report
 from internal.worker.run import Run
 from internal.worker.secrets import Secrets, open_secrets
 from internal.worker.watchdog import LimitKind, Limits
@@ -42,6 +43,8 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 End = Outcome | HandBack
+
+_LAST_WORD_SECONDS = 5.0
 
 _UNRECORDED = frozenset({Stop.FENCED, Stop.OUTAGE, Stop.SHUTDOWN})
 """Reasons after which the run starts anew elsewhere, so its work does not count."""
@@ -76,14 +79,17 @@ class Executor:
         self._random = random
 
     async def run(self, claim: Claim, hold: Hold) -> None:
-        """Run one claim to its reported end; only cancellation gets out."""
+        """Run one claim to its reported end; only cancellation gets out, the task handed back."""
         recorded = False
         try:
             async with Recorder(self._queue, claim) as recorder:
                 run = Run(claim=claim, hold=hold, recorder=recorder, limits=self._limits(claim))
                 end = await self._attempt(run)
                 await recorder.flush()
-                recorded = await report(self._queue, claim, end)
+                recorded = await report(self._queue, claim, end, recorder.tail)
+        except asyncio.CancelledError:
+            await self._give_up(claim)
+            raise
         except Fenced:
             log.warning("run.fenced")
         except Exception:  # the slot must live
@@ -91,6 +97,15 @@ class Executor:
             recorded = await self._report_broken(claim)
         if not recorded:
             await self._clean(claim)
+
+    async def _give_up(self, claim: Claim) -> None:
+        """Hand a cancelled run back, if that can be told soon: else it costs the task a life."""
+        # In a task of its own, because this one is cancelled.
+        saying = asyncio.create_task(report(self._queue, claim, HandBack(reason=Stop.SHUTDOWN)))
+        await asyncio.wait({saying}, timeout=_LAST_WORD_SECONDS)
+        saying.cancel()
+        (outcome,) = await asyncio.gather(saying, return_exceptions=True)
+        log.warning("run.cancelled", handed_back=outcome is False)
 
     async def _report_broken(self, claim: Claim) -> bool:
         """End a run whose own report could not be made; without it, it would run for ever."""
@@ -129,9 +144,11 @@ class Executor:
         if run.claim.access_token is not None:
             fields["key_source"] = "inline"
         await run.recorder.flush()
-        await until_answered(
+        await until_written(
             lambda operation: self._queue.advance(run.claim, State.RUNNING, fields, operation)
         )
+        if run.hold.stopped.done():  # while Redis kept us waiting
+            raise _Stopped(run.hold.stopped.result())
 
     async def _run_agent(
         self, run: Run, agent: Agent, prepared: Prepared, secrets: Secrets
@@ -158,11 +175,11 @@ class Executor:
                 return repeat
         try:
             outcome = await self._record(run, prepared, outcome, ended.result)
-        except CodeforgeError as error:
-            log.warning("run.not_recorded", error=error.message)
+        except (CodeforgeError, OSError) as error:  # an agent can do a lot to its own tree
+            log.warning("run.not_recorded", error=str(error))
             failure = failure or failures.of_error(error)
         if ended.stopped is not None:
-            return self._end_early(run, ended.stopped, outcome)
+            return self._end_early(run, ended.stopped, outcome, ended.log_tail)
         return outcome if failure is None else self._fail(run, failure, outcome)
 
     async def _record(
@@ -188,7 +205,9 @@ class Executor:
         )
         return replace(outcome, changes=diff.changes, work=work, stored_diff=packed)
 
-    def _end_early(self, run: Run, reason: Stop | LimitKind, outcome: Outcome) -> End:
+    def _end_early(
+        self, run: Run, reason: Stop | LimitKind, outcome: Outcome, log_tail: str = ""
+    ) -> End:
         match reason:
             case Stop.FENCED:
                 raise Fenced("The lease is lost.")
@@ -201,7 +220,7 @@ class Executor:
                 seconds = run.limits.seconds(reason)
                 told = {"timeout_seconds": seconds, "kind": reason.value}
                 run.recorder.add(new_event("system", "task_timeout", told))
-                return replace(outcome, failure=failures.of_limit(reason, seconds))
+                return replace(outcome, failure=failures.of_limit(reason, seconds, log_tail))
 
     def _fail(self, run: Run, failure: Failure, outcome: Outcome) -> End:
         return self._repeat(run, failure, None) or replace(outcome, failure=failure)
@@ -226,12 +245,12 @@ class Executor:
         try:
             first: set[asyncio.Future[Any]] = {task, run.hold.stopped}
             await asyncio.wait(first, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                return task.result()
         finally:
             if not task.done():
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
-        if not task.cancelled():
-            return task.result()
         raise _Stopped(run.hold.stopped.result() if run.hold.stopped.done() else LimitKind.TOTAL)
 
     def _limits(self, claim: Claim) -> Limits:

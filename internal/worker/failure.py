@@ -7,7 +7,9 @@ ours, and says so without its details.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from random import Random
+from typing import Any
 
 from internal.agent.model import AgentResult, Ending
 from internal.backoff import full_jitter
@@ -45,13 +47,13 @@ def of_error(error: Exception) -> Failure:
     return Failure(reason=Reason.INTERNAL_ERROR, message="the worker failed; its log has the cause")
 
 
-def of_limit(kind: LimitKind, seconds: int) -> Failure:
+def of_limit(kind: LimitKind, seconds: int, log_tail: str = "") -> Failure:
     """The failure of a run that reached a limit."""
-    if kind is LimitKind.TOTAL:
-        return Failure(reason=Reason.TIMEOUT, message=f"timed out after {seconds} s")
-    return Failure(
-        reason=Reason.IDLE_TIMEOUT, message=f"timed out: no output from the agent for {seconds} s"
-    )
+    reason, message = Reason.TIMEOUT, f"timed out after {seconds} s"
+    if kind is LimitKind.SILENCE:
+        reason = Reason.IDLE_TIMEOUT
+        message = f"timed out: no output from the agent for {seconds} s"
+    return Failure(reason=reason, message=message, detail=_with_tail({}, log_tail))
 
 
 def of_agent(result: AgentResult, log_tail: str) -> Failure | None:
@@ -59,14 +61,11 @@ def of_agent(result: AgentResult, log_tail: str) -> Failure | None:
     if result.ending is Ending.COMPLETED:
         return None
     reason = _ENDINGS[result.ending]
-    detail = dict(result.detail or {})
-    if log_tail:
-        detail["log_tail"] = log_tail[-_LOG_TAIL_CHARS:]
     return Failure(
         reason=reason,
         message=result.message or "the agent failed",
         retryable=reason is Reason.RATE_LIMITED,
-        detail=detail or None,
+        detail=_with_tail(result.detail or {}, log_tail),
     )
 
 
@@ -88,3 +87,8 @@ def repeat_delay(
         random=random,
     )
     return max(1.0, delay, asked_seconds or 0.0)
+
+
+def _with_tail(detail: Mapping[str, Any], log_tail: str) -> Mapping[str, Any] | None:
+    told = {"log_tail": log_tail[-_LOG_TAIL_CHARS:]} if log_tail else {}
+    return {**detail, **told} or None

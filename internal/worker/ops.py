@@ -38,6 +38,8 @@ class OpsLoop:
             except (RedisError, OSError) as error:
                 log.warning("ops.redis_away", error=str(error))
                 await asyncio.sleep(_REDIS_PAUSE_SECONDS)
+            except Exception:  # one op that is not understood must not cost the worker
+                log.exception("ops.broken")
 
     async def _answer(self, op: Op) -> Mapping[str, Any]:
         try:
@@ -46,6 +48,8 @@ class OpsLoop:
                     return await self._read_diff(op.args)
         except CodeforgeError as error:
             return {"error": error.message}
+        except OSError as error:
+            return {"error": error.strerror or "the disk of the home refuses"}
 
     async def _read_diff(self, args: Mapping[str, Any]) -> Mapping[str, Any]:
         repo = await self._works.find(args["tenant"], args["task"])

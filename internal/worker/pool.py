@@ -24,6 +24,8 @@ log = structlog.get_logger(__name__)
 _REDIS_PAUSE_SECONDS = 1.0
 _HAND_BACK_SECONDS = 20.0
 """Ending a process tree takes at most 12 s, recording its work some more."""
+_CANCEL_SECONDS = 10.0
+"""A cancelled run says its last word within 5 s."""
 
 
 class Runner(Protocol):
@@ -131,4 +133,5 @@ class Pool:
             await asyncio.wait(self._running, timeout=_HAND_BACK_SECONDS)
         for running in self._running:
             running.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
+        if self._running:
+            await asyncio.wait(self._running, timeout=_CANCEL_SECONDS)

@@ -25,6 +25,7 @@ from internal.git.workstore import WorkStore
 from internal.task.event import new_event
 from internal.task.model import Claim, Iteration, Work
 from internal.task.service import TaskService
+from internal.worker.patience import until_answered
 from internal.worker.recorder import Recorder
 from internal.workspace.layout import MARKER_NAME, Layout
 from internal.workspace.manager import OpenWorkspace, Run, Workspaces
@@ -99,10 +100,16 @@ class Preparer:
         recorder.add(new_event("git", "clone_started", {"repo_url": mask_url(task.repo_url)}))
         mirror = await self._mirror(claim, remote, token)
         repo = await self._works.open(task.tenant, task.id, mirror)
-        known = await self._service.get(task.tenant, task.id, with_iterations=True)
+        known = await until_answered(
+            lambda: self._service.get(task.tenant, task.id, with_iterations=True)
+        )
         rows = tuple(row for row in known.iterations or () if row.number < task.iteration)
         before = None if claim.lost_work else _newest_work(rows)
-        start = None if before is None else await self._find_work(claim, repo, mirror, before)
+        start = None
+        if before is not None:
+            start = await self._find_work(claim, repo, mirror, before)
+            if start is None:
+                recorder.add(new_event("system", "workspace_lost", {"home": before[1].home}))
         workspace = await self._workspaces.open(
             Run(
                 tenant=task.tenant,
@@ -165,7 +172,9 @@ class Preparer:
         if await repo.has(work.commit):
             return work.commit
         task = claim.task
-        stored = await self._service.stored_diff(task.tenant, task.id, number)
+        stored = await until_answered(
+            lambda: self._service.stored_diff(task.tenant, task.id, number)
+        )
         if stored is None or stored.truncated:
             log.warning("workspace.lost", work_home=work.home, iteration=number)
             return None

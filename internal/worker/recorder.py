@@ -3,7 +3,8 @@ Events of one run on their way to the log: batches of at most 50 ms or 64 KiB.
 
 A batch has a number within its claim, so a repeat after a lost reply is added once. While Redis is
 away the batch is repeated and the rest waits here; `room` holds the producer back, and the agent's
-shim has frozen it by then.
+shim has frozen it by then. What Redis has no memory for is dropped and counted: a run that can
+still be finished is worth more than its events.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ import asyncio
 from collections.abc import Sequence
 
 import structlog
-from redis.exceptions import RedisError
+from redis.exceptions import OutOfMemoryError
 
 from internal.errors import Fenced
-from internal.task.event import NewEvent
+from internal.task.event import NewEvent, new_event
 from internal.task.model import Claim
 from internal.task.queue import TaskQueue
+from internal.worker.patience import until_answered
 
 log = structlog.get_logger(__name__)
 
@@ -25,7 +27,7 @@ BATCH_SECONDS = 0.05
 BATCH_BYTES = 64 * 1024
 _BATCH_EVENTS = 1_000
 _BUFFER_BYTES = 1024 * 1024
-_REPEAT_SECONDS = 0.5
+_END_SECONDS = 5.0
 
 
 class Recorder:
@@ -42,16 +44,28 @@ class Recorder:
         self._room = asyncio.Event()
         self._room.set()
         self._fenced = False
+        self._dropped = 0
         self._loop_task: asyncio.Task[None] | None = None
+        self._delivery: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Recorder:
         self._loop_task = asyncio.create_task(self._run())
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._loop_task is not None:
-            self._loop_task.cancel()
-            await asyncio.gather(self._loop_task, return_exceptions=True)
+        tasks = {task for task in (self._loop_task, self._delivery) if task is not None}
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=_END_SECONDS)
+
+    @property
+    def tail(self) -> Sequence[NewEvent]:
+        """What the report of the run has to add: that events were dropped."""
+        if not self._dropped:
+            return ()
+        told = {"reason": "events_dropped", "events": self._dropped}
+        return (new_event("system", "warning", told),)
 
     def add(self, event: NewEvent) -> None:
         """Take an event; it is in the log 50 ms later, or after `flush`."""
@@ -96,8 +110,9 @@ class Recorder:
             if not batch:
                 return
             self._batch += 1
-            # Not cancelled half-way: a cancelled command leaves its reply on the connection.
-            await asyncio.shield(self._deliver(self._batch, batch))
+            # Not cancelled with its caller: whether the batch is there would be unknown.
+            self._delivery = asyncio.create_task(self._deliver(self._batch, batch))
+            await asyncio.shield(self._delivery)
 
     def _take(self) -> Sequence[NewEvent]:
         size = count = 0
@@ -114,15 +129,23 @@ class Recorder:
         return batch
 
     async def _deliver(self, number: int, batch: Sequence[NewEvent]) -> None:
-        while not self._fenced:
+        async def append() -> bool:
             try:
                 await self._queue.append(self._claim, number, batch)
-            except Fenced:
-                self._fenced = True
-                self._waiting.clear()
-                self._room.set()
-            except (RedisError, OSError) as error:
-                log.warning("recorder.repeats", task_id=self._claim.task.id, error=str(error))
-                await asyncio.sleep(_REPEAT_SECONDS)
-            else:
+            except OutOfMemoryError:
+                return False
+            return True
+
+        try:
+            if self._fenced or await until_answered(append):
                 return
+        except Fenced:
+            self._fenced = True
+            self._waiting.clear()
+            self._room.set()
+            return
+        except Exception:  # refused for good: it costs these events, not the run
+            log.exception("recorder.refused")
+        if not self._dropped:
+            log.warning("recorder.drops", task_id=self._claim.task.id)
+        self._dropped += len(batch)

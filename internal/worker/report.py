@@ -7,23 +7,14 @@ that was accepted meanwhile wins: the run is then reported as canceled, with its
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
-import structlog
-from redis.exceptions import RedisError
-
-from internal.errors import Unavailable
-from internal.ids import random_token
 from internal.task.event import NewEvent, new_event
 from internal.task.model import Claim, Outcome
 from internal.task.queue import CancelAccepted, TaskQueue
 from internal.worker.failure import CANCELED
-
-log = structlog.get_logger(__name__)
-
-_REPEAT_SECONDS = 0.5
+from internal.worker.patience import until_written
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,13 +37,13 @@ async def report(
     """
     try:
         if isinstance(end, HandBack):
-            await until_answered(lambda operation: _hand_back(queue, claim, end, operation))
+            await until_written(lambda operation: _hand_back(queue, claim, end, operation))
             return False
-        await until_answered(lambda operation: queue.finish(claim, end, operation, tail))
+        await until_written(lambda operation: queue.finish(claim, end, operation, tail))
     except CancelAccepted:
         canceled = _canceled(end)
         said = (*tail, new_event("system", "task_cancelled", {}))
-        await until_answered(lambda operation: queue.finish(claim, canceled, operation, said))
+        await until_written(lambda operation: queue.finish(claim, canceled, operation, said))
     return True
 
 
@@ -70,16 +61,3 @@ async def _hand_back(queue: TaskQueue, claim: Claim, end: HandBack, operation: s
         delay_seconds=end.delay_seconds,
         repeat=end.repeat,
     )
-
-
-async def until_answered(write: Callable[[str], Awaitable[object]]) -> None:
-    """Repeat *write*, with one operation id, until Redis answers it; its refusals pass through."""
-    operation = random_token()
-    while True:
-        try:
-            await write(operation)
-        except (RedisError, OSError, Unavailable) as error:
-            log.warning("report.repeats", error=str(error))
-            await asyncio.sleep(_REPEAT_SECONDS)
-        else:
-            return
