@@ -205,10 +205,10 @@ class Site:
 
         await until(f"{text!r} was said by {task}", heard)
 
-    async def diff(self, task: str) -> dict[str, bytes]:
-        """The files of the newest work with what became of them, and the patch as `patch`."""
+    async def patch(self, task: str) -> bytes:
+        """The newest recorded work, as Redis has it."""
         stored, _ = await self.core.service.diff(TENANT, task)
-        return {"patch": stored.diff.patch}
+        return stored.diff.patch
 
     async def world(self) -> World:
         """Everything in Redis; byte for byte, because stored diffs are no text."""
@@ -244,10 +244,13 @@ class Site:
             if not path.name.startswith(".")
         }
 
+    async def registered(self) -> list[str]:
+        """The ids of the workers that live, as Redis knows them."""
+        return [worker.id for worker in await Workers(self.core.redis, self.core.keys).list()]
+
     async def _is_registered(self, process: WorkerProcess) -> bool:
         assert process.exit_status is None, f"the worker ended:\n{process.log()}"
-        known = await Workers(self.core.redis, self.core.keys).list()
-        return any(f"-{process.pid}-" in worker.id for worker in known)
+        return any(f"-{process.pid}-" in worker for worker in await self.registered())
 
 
 @asynccontextmanager

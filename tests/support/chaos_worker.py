@@ -29,10 +29,10 @@ async def _work(fault: str) -> None:
     async with open_core(settings, secrets) as core, open_worker(core) as worker:
         if fault == "hang":
             asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, hang_for_ever)
-        loops = worker.loops
+        loops = worker.serving
         if fault == "mute":
-            loops = tuple(loop for loop in worker.loops if not isinstance(loop, Dispatcher))
-        await replace(worker, loops=loops).run(stop)
+            loops = tuple(loop for loop in worker.serving if not isinstance(loop, Dispatcher))
+        await replace(worker, serving=loops).run(stop)
 
 
 def hang_for_ever() -> None:

@@ -1,0 +1,139 @@
+"""Redis dies, stands still, stays away: no task is lost, and nobody is charged for it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import pytest
+
+from internal.process.shim import FREEZE_MARGIN_SECONDS
+from internal.rdb.embedded import EmbeddedRedis
+from internal.task.state import State
+from tests.support.chaos_site import Site
+from tests.support.git_http import git_http_server
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.chaos
+
+
+async def test_a_killed_redis_loses_no_accepted_task_and_charges_nobody(
+    site: Site, redis: EmbeddedRedis
+) -> None:
+    """What was accepted is on disk; workers wait, say what they had to say, and go on."""
+    for _ in range(2):
+        await site.start(WORKERS__CONCURRENCY="2")
+    tasks = [await site.submit(f"say begun\nsleep 0.{n}\nsay done") for n in range(1, 9)]
+    await site.until_said(tasks[0], "begun")
+
+    for _ in range(2):
+        await _kill(redis)
+        await redis.start()
+        tasks.append(await site.submit("say done"))
+
+    for task in tasks:
+        found = await site.finished(task)
+        assert (found.status, found.lost, found.attempt) == (State.COMPLETED, 0, 1)
+        assert (await site.said(task)).count("done") == 1
+    await site.settle()
+
+
+async def test_agents_stand_still_while_redis_is_silent_and_then_go_on(
+    site: Site, redis: EmbeddedRedis
+) -> None:
+    """An outage longer than the lease, shorter than the grace: no life, no work is lost."""
+    worker = await site.start()
+    task = await site.submit("say begun\nsleep 7\nsay done")
+    await site.until_said(task, "begun")
+
+    with _stopped(redis):
+        await until("its agent stands still", lambda: worker.agent_states() == {"T"})
+        await asyncio.sleep(FREEZE_MARGIN_SECONDS + 1)  # the fact is time: the lease has ended
+    await until("its agent goes on", lambda: worker.agent_states() != {"T"})
+    found = await site.finished(task)
+
+    assert (found.status, found.lost, found.attempt) == (State.COMPLETED, 0, 1)
+    assert await site.said(task) == ["begun", "done"]
+    await site.settle()
+
+
+async def test_redis_may_be_away_while_a_workspace_is_prepared(
+    site: Site, redis: EmbeddedRedis
+) -> None:
+    """What the run wants to know or to say then waits; it does not fail."""
+    root = site.repo.path.parent
+    with git_http_server(root) as remote:
+        remote.packs_may_go.clear()
+        worker = await site.start()
+        task = await site.submit("say done", repo_url=remote.url(site.repo.path.name))
+        await until("the clone has begun", lambda: any("git-upload" in r for r in remote.requests))
+        await _kill(redis)
+        remote.packs_may_go.set()
+        mirrors = site.layout().mirrors
+        await until("the clone is there", lambda: list(mirrors.glob("*.git")))
+        await until("the run waits for Redis", lambda: "redis.awaited" in worker.log())
+        await redis.start()
+        found = await site.finished(task)
+
+    assert (found.status, found.lost, found.attempt) == (State.COMPLETED, 0, 1)
+    await site.settle()
+
+
+async def test_an_outage_longer_than_the_grace_hands_the_task_back(
+    site: Site, redis: EmbeddedRedis
+) -> None:
+    """The run ends although nobody can be told; once Redis is back, it starts anew, uncharged."""
+    worker = await site.start(WORKERS__OUTAGE_GRACE_SECONDS="3")
+    task = await site.submit("say begun\nhang")
+    await site.until_said(task, "begun")
+
+    with _stopped(redis):
+        await until("its agent is gone", lambda: not worker.agents())
+    found = await site.until_task(task, "claimed again", lambda found: found.attempt == 2)
+    await site.until_said(task, "begun", times=2)
+
+    assert (found.lost, found.retries) == (0, 0)
+    await site.cancel(task)
+    await site.settle()
+
+
+async def test_a_cancel_that_nobody_heard_reaches_the_agent_after_an_outage(
+    site: Site, redis: EmbeddedRedis
+) -> None:
+    """The message is lost with Redis, the heartbeat's answer says it again."""
+    worker = await site.start()
+    task = await site.submit("say begun\nwrite kept.txt: x\nsay written\nhang")
+    await site.until_said(task, "written")
+
+    worker.send(signal.SIGSTOP)
+    assert await site.cancel(task) is None
+    await _kill(redis)
+    worker.send(signal.SIGCONT)
+    await redis.start()
+    found = await site.finished(task)
+
+    assert found.failure is not None
+    assert (found.failure.reason, found.lost) == ("canceled", 0)
+    assert b"kept.txt" in (await site.patch(task))
+    assert not worker.agents()
+    await site.settle()
+
+
+async def _kill(redis: EmbeddedRedis) -> None:
+    assert redis.pid is not None
+    os.kill(redis.pid, signal.SIGKILL)
+    await redis.wait_ended()
+
+
+@contextmanager
+def _stopped(redis: EmbeddedRedis) -> Generator[None]:
+    """Redis answers nothing meanwhile, and its connections stay open."""
+    assert redis.pid is not None
+    os.kill(redis.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(redis.pid, signal.SIGCONT)
