@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import shutil
 import signal
 import subprocess
 from collections.abc import Generator
@@ -100,6 +101,19 @@ def test_a_signal_ends_it_at_any_time(demo: Demo, number: signal.Signals, status
 
     assert process.returncode == status, errors
     assert "Traceback" not in errors
+
+
+def test_killed_it_leaves_no_process(demo: Demo) -> None:
+    """Nobody is left to remove its directory, but its parts end by themselves."""
+    process = demo.start()
+    eventually(lambda: list(demo.scratch.glob("*/data/server.json")), "the server has started")
+
+    process.kill()
+    process.communicate(timeout=LIMIT_SECONDS)
+
+    eventually(lambda: not processes_naming(str(demo.scratch)), "all parts have ended")
+    for directory in demo.scratch.iterdir():
+        shutil.rmtree(directory)
 
 
 def test_an_agent_that_is_missing_is_named(demo: Demo) -> None:
