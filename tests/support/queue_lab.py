@@ -6,6 +6,9 @@ are those of production. With `twice` each one is sent two times, as the client 
 reply is lost, and the second call must change nothing.
 """
 
+# redis-py leaves its **kwargs untyped.
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 import itertools
@@ -38,6 +41,7 @@ START_MILLIS = 1_795_100_000_000
 LEASE_SECONDS = 9.0
 STATE_TTL_SECONDS = 604_800
 
+_HOST = "https://example.org/"
 _CLOCK = f"""
 local server = redis
 local redis = {{call = function(command, ...)
@@ -83,6 +87,7 @@ class Lab:
         self.twice = False
         self.last: tuple[LabScript, list[str | bytes | int | float]] | None = None
         self._ids = itertools.count(1)
+        self._tasks = itertools.count(1)
 
     @contextmanager
     def installed(self) -> Generator[None]:
@@ -98,9 +103,20 @@ class Lab:
                 setattr(scripts, name, script)
 
     async def start(self) -> None:
-        await self.redis.set(f"{self.keys.prefix}{CLOCK_KEY}", START_MILLIS)
+        before = START_MILLIS - int(LEASE_SECONDS * 1000)
+        await self.redis.set(f"{self.keys.prefix}{CLOCK_KEY}", before)
         for name in _NAMES:
             await self.redis.script_load(getattr(scripts, name).source)
+        await self.reap()
+        for _ in range(3):  # the pause of a new deployment
+            await self.sleep(LEASE_SECONDS / 3)
+            await self.reap()
+
+    async def start_anew(self) -> None:
+        """An empty database; the next task is `t1` again."""
+        await self.redis.flushall()
+        self._tasks = itertools.count(1)
+        await self.start()
 
     async def now(self) -> int:
         return int(await self.redis.get(f"{self.keys.prefix}{CLOCK_KEY}") or 0)
@@ -133,7 +149,7 @@ class Lab:
         **fields: str,
     ) -> str:
         """A new task; its ref."""
-        task = task or f"t{next(self._ids)}"
+        task = task or f"t{next(self._tasks)}"
         answer = await self.submit(
             tenant, task, repo, priority, callback=callback, key=key, digest=request_hash, **fields
         )
@@ -157,7 +173,7 @@ class Lab:
             "status": "pending",
             "kind": "create",
             "iteration": 1,
-            "repo_url": f"https://example.org/{repo}",
+            "repo_url": f"{_HOST}{repo}",
             "prompt": "do it",
             "priority": priority.value,
             "labels": '{"a/b":"\\"c\\" ü"}',
@@ -180,14 +196,19 @@ class Lab:
 
     async def instruct(self, ref: str, operation: str | None = None) -> Answer:
         operation = operation or f"op{next(self._ids)}"
-        return await self.store.instruct(ref, operation, "and now?", self.gates(_tenant(ref)))
+        return await self.store.instruct(ref, operation, "and now?", await self._gates(ref))
 
     async def retry(self, ref: str, operation: str | None = None) -> Answer:
         operation = operation or f"op{next(self._ids)}"
-        return await self.store.retry(ref, operation, self.gates(_tenant(ref)))
+        return await self.store.retry(ref, operation, await self._gates(ref))
 
     async def publish(self, ref: str, operation: str | None = None) -> Answer:
         return await self.store.publish(ref, operation or f"op{next(self._ids)}", '{"draft":true}')
+
+    async def _gates(self, ref: str) -> str:
+        tenant, _, task = ref.partition("/")
+        url = str(await self.redis.hget(self.keys.task(tenant, task), "repo_url"))
+        return self.gates(tenant, url.removeprefix(_HOST))
 
     # -- what workers do
 
@@ -201,6 +222,11 @@ class Lab:
         claim = await self.claim(worker, home, lane)
         assert claim is not None, "nothing to claim"
         return claim
+
+    async def take_new(self, tenant: str, repo: str = "r") -> Claim:
+        """A claim on a task made for it."""
+        await self.create(tenant, repo=repo)
+        return await self.take()
 
     async def advance(self, claim: Claim) -> None:
         fields = {"base_commit": "b" * 40, "isolation": "none"}
@@ -233,7 +259,7 @@ class Lab:
     async def begin_push(self, claim: Claim) -> Answer:
         args = [f"{claim.task.tenant}/{claim.task.id}", claim.token, self.operation(), "pushing"]
         reply = await scripts.TRANSITION(self.redis, [self.keys.prefix], args)
-        return Answer(reply[0], tuple(reply[1:]))
+        return Answer("ok" if reply[0] == "dup" else reply[0], tuple(reply[1:]))
 
     async def beat(self, worker: str, home: str, claims: Sequence[Claim]) -> list[int]:
         """One heartbeat; its raw reply."""
@@ -276,12 +302,8 @@ def outcome_of(
 async def lab(redis_client: Redis) -> AsyncIterator[Lab]:
     """A lab in an empty database; the invariants hold when the test ends."""
     lab = Lab(redis_client, Keys("lab:"))
-    await lab.start()
     with lab.installed():
+        await lab.start()
         yield lab
     check(await lab.world())
     await redis_client.delete(f"lab:{CLOCK_KEY}")
-
-
-def _tenant(ref: str) -> str:
-    return ref.partition("/")[0]

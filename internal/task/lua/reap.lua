@@ -14,14 +14,14 @@ local function bury(t)                                          -- out of lives:
 end
 
 -- A task whose worker is gone: back to the head of its queue, or to its end when it was cancelled or had its last
--- life. charge: lives it costs.
+-- life. charge: lives it costs. Returns 1, or 0 when it is not that worker's any more.
 local function take_back(ref, worker, charge)
   redis.call('SREM', P .. 'held:' .. worker, ref)
   local t = load(ref)
   local f = t.f
   if f.worker ~= worker then
     if not f.token then redis.call('ZREM', P .. 'leases', ref) end
-    return
+    return 0
   end
   set(t, {lost = f.lost + charge})
   if f.cancel then
@@ -35,16 +35,18 @@ local function take_back(ref, worker, charge)
     push(t, true)
     save(t)
   end
+  return 1
 end
 
--- All tasks of a dead worker end together; its record goes with the last.
+-- All tasks of a dead worker end together; its record goes with the last. Returns how many did.
 local function bury_worker(worker, count)
-  local refs = redis.call('SRANDMEMBER', P .. 'held:' .. worker, count)
-  for _, ref in ipairs(refs) do take_back(ref, worker, 1) end
+  local lost, refs = 0, redis.call('SRANDMEMBER', P .. 'held:' .. worker, count)
+  table.sort(refs, function(a, b) return a > b end)             -- ids sort by age: the oldest comes to the head
+  for _, ref in ipairs(refs) do lost = lost + take_back(ref, worker, 1) end
   if redis.call('EXISTS', P .. 'held:' .. worker) == 0 then
     leave_registry(worker, redis.call('HGET', P .. 'worker:' .. worker, 'home') or '')
   end
-  return #refs
+  return lost
 end
 
 local function reap_leases()
@@ -56,8 +58,8 @@ local function reap_leases()
     elseif tonumber(redis.call('ZSCORE', P .. 'workers', worker) or 0) > NOW - lease - grace then
       take_back(ref, worker, 0)                                 -- it lives: the reply of its CLAIM was lost
     else
-      take_back(ref, worker, 1)
-      lost = lost + 1 + bury_worker(worker, math.max(1, LIMIT - lost - 1))
+      lost = lost + bury_worker(worker, LIMIT - lost)
+      if redis.call('SISMEMBER', P .. 'held:' .. worker, ref) == 0 then lost = lost + take_back(ref, worker, 1) end
     end
   end
   return lost

@@ -19,13 +19,13 @@ local function home_lives(home)
   return redis.call('ZCOUNT', P .. 'home:' .. home, NOW - WORKER_TTL * 1000, '+inf') > 0
 end
 
--- Note that somebody speaks to Redis; true while nothing may be reaped. After a silence of more than 5 s
--- (Redis or the whole system was away) that is one full lease, so an outage is not the death of everybody.
+-- Note that somebody speaks to Redis; true while nothing may be reaped. After a silence of more than 5 s, or of
+-- unknown length (Redis or the whole system was away), that is one full lease: an outage kills no worker.
 local function contact(lease)
   local key = P .. 'contact'
   local known = redis.call('HMGET', key, 'last', 'quiet_until')
   local quiet_until = tonumber(known[2] or 0)
-  if NOW - tonumber(known[1] or NOW) > 5000 then quiet_until = NOW + lease end
+  if NOW - tonumber(known[1] or 0) > 5000 then quiet_until = NOW + lease end
   redis.call('HSET', key, 'last', text(NOW), 'quiet_until', text(quiet_until))
   return quiet_until > NOW
 end

@@ -1,0 +1,261 @@
+"""Each verb in each state, by clients and by the claim's worker: the reply, the state after."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from internal.errors import Conflict, Fenced
+from internal.task.model import Claim, Reason
+from internal.task.queue import CancelAccepted, Lane
+from tests.support.queue_lab import Lab
+
+pytestmark = pytest.mark.live_keys
+
+REF = "default/t1"
+Made = Claim | None
+
+
+async def pending(lab: Lab) -> Made:
+    await lab.create()
+    return None
+
+
+async def cloning(lab: Lab) -> Made:
+    await lab.create()
+    return await lab.take()
+
+
+async def running(lab: Lab) -> Made:
+    await lab.create()
+    claim = await lab.take()
+    await lab.advance(claim)
+    return claim
+
+
+async def cancelling(lab: Lab) -> Made:
+    claim = await running(lab)
+    await lab.store.cancel(REF)
+    return claim
+
+
+async def waiting(lab: Lab) -> Made:
+    claim = await running(lab)
+    assert claim is not None
+    await lab.queue.hand_back(claim, "op", reason="rate_limited", delay_seconds=30, repeat=True)
+    return None
+
+
+async def completed(lab: Lab) -> Made:
+    await lab.create()
+    await lab.run_next()
+    return None
+
+
+async def failed(lab: Lab) -> Made:
+    await lab.create()
+    await lab.run_next(failed=Reason.AGENT_FAILED)
+    return None
+
+
+async def failed_without_work(lab: Lab) -> Made:
+    await lab.create()
+    await lab.run_next(failed=Reason.CLONE_FAILED, work=False)
+    return None
+
+
+async def awaiting_instruction(lab: Lab) -> Made:
+    await completed(lab)
+    await lab.instruct(REF)
+    return None
+
+
+async def retrying(lab: Lab) -> Made:
+    await failed(lab)
+    await lab.retry(REF)
+    return None
+
+
+async def creating_pr(lab: Lab) -> Made:
+    await completed(lab)
+    await lab.publish(REF)
+    return None
+
+
+async def publishing(lab: Lab) -> Made:
+    await creating_pr(lab)
+    return await lab.take(lane=Lane.PUBLISH)
+
+
+async def pushing(lab: Lab) -> Made:
+    claim = await publishing(lab)
+    assert claim is not None
+    await lab.begin_push(claim)
+    return claim
+
+
+async def pr_created(lab: Lab) -> Made:
+    claim = await pushing(lab)
+    assert claim is not None
+    await lab.queue.finish_pr(claim, "op", ["https://forge/7", "7", "codeforge/t1", "0", "", ""])
+    return None
+
+
+async def missing(lab: Lab) -> Made:
+    await completed(lab)
+    await lab.store.delete(REF)
+    return None
+
+
+ILLEGAL = "illegal"
+# state: instruct, retry, publish, cancel, delete; each "<word>" or "<word> <state after>"
+CLIENTS: dict[Callable[[Lab], Awaitable[Made]], tuple[str, str, str, str, str]] = {
+    pending: (ILLEGAL, ILLEGAL, ILLEGAL, "ok failed", ILLEGAL),
+    cloning: (ILLEGAL, ILLEGAL, ILLEGAL, "cancelling cloning", ILLEGAL),
+    running: (ILLEGAL, ILLEGAL, ILLEGAL, "cancelling running", ILLEGAL),
+    cancelling: (ILLEGAL, ILLEGAL, ILLEGAL, "cancelling running", ILLEGAL),
+    waiting: (ILLEGAL, ILLEGAL, ILLEGAL, "ok failed", ILLEGAL),
+    completed: ("ok awaiting_instruction", ILLEGAL, "ok creating_pr", ILLEGAL, "ok"),
+    failed: ("ok awaiting_instruction", "ok pending", "ok creating_pr", ILLEGAL, "ok"),
+    failed_without_work: ("ok awaiting_instruction", "ok pending", "no_work", ILLEGAL, "ok"),
+    awaiting_instruction: (ILLEGAL, ILLEGAL, ILLEGAL, "ok completed", ILLEGAL),
+    retrying: (ILLEGAL, ILLEGAL, ILLEGAL, "ok failed", ILLEGAL),
+    creating_pr: (ILLEGAL, ILLEGAL, ILLEGAL, "ok completed", ILLEGAL),
+    publishing: (ILLEGAL, ILLEGAL, ILLEGAL, "cancelling creating_pr", ILLEGAL),
+    pushing: (ILLEGAL, ILLEGAL, ILLEGAL, ILLEGAL, ILLEGAL),
+    pr_created: ("ok awaiting_instruction", ILLEGAL, "ok creating_pr", ILLEGAL, "ok"),
+    missing: ("missing", "missing", "missing", "missing", "missing"),
+}
+VERBS = ("instruct", "retry", "publish", "cancel", "delete")
+
+
+@pytest.mark.parametrize("make", CLIENTS, ids=lambda make: make.__name__)
+@pytest.mark.parametrize("verb", VERBS)
+async def test_a_client_gets_what_the_table_says(
+    lab: Lab, make: Callable[[Lab], Awaitable[Made]], verb: str
+) -> None:
+    """
+    A verb works in the states of the contract; elsewhere it names the state and changes nothing,
+    and all that also when the client library sends it twice.
+    """
+    lab.twice = True
+    await make(lab)
+    before = await lab.world()
+    call = {
+        "instruct": lab.instruct,
+        "retry": lab.retry,
+        "publish": lab.publish,
+        "cancel": lab.store.cancel,
+        "delete": lab.store.delete,
+    }[verb]
+
+    answer = await call(REF)
+
+    word, _, state = CLIENTS[make][VERBS.index(verb)].partition(" ")
+    assert answer.word == word
+    if state:
+        assert await lab.status(REF) == state
+    elif word == ILLEGAL:
+        assert answer.rest == (before.document(REF)["status"],)
+    if word not in {"ok", "cancelling"}:
+        assert await lab.world() == before
+
+
+async def finish_pr(lab: Lab, claim: Claim) -> object:
+    return await lab.queue.finish_pr(claim, "end", ["https://x/7", "7", "b", "0", "", ""])
+
+
+async def fail_pr(lab: Lab, claim: Claim) -> object:
+    return await lab.queue.finish_pr(claim, "end", ["", "", "", "", "no_changes", "nothing"])
+
+
+async def cancel_pr(lab: Lab, claim: Claim) -> object:
+    return await lab.queue.finish_pr(claim, "end", ["", "", "", "", "canceled", "cancelled"])
+
+
+async def push(lab: Lab, claim: Claim) -> object:
+    word = (await lab.begin_push(claim)).word
+    if word == "cancelled":
+        raise CancelAccepted
+    if word != "ok":
+        raise {"fenced": Fenced, "illegal": Conflict}[word](word)
+    return None
+
+
+REPORTS: dict[str, Callable[[Lab, Claim], Awaitable[object]]] = {
+    "advance": lambda lab, claim: lab.advance(claim),
+    "push": push,
+    "append": lambda lab, claim: lab.queue.append(claim, 5, []),
+    "complete": lambda lab, claim: lab.finish(claim),
+    "fail": lambda lab, claim: lab.finish(claim, failed=Reason.TIMEOUT),
+    "end canceled": lambda lab, claim: lab.finish(claim, failed=Reason.CANCELED),
+    "finish_pr": finish_pr,
+    "fail_pr": fail_pr,
+    "cancel_pr": cancel_pr,
+    "hand_back": lambda lab, claim: lab.queue.hand_back(claim, "end", reason="shutdown"),
+}
+_NO = Conflict
+# state: one entry for each report, in their order: the state after, or what is raised
+WORKERS: dict[Callable[[Lab], Awaitable[Made]], list[str | type[Exception]]] = {
+    cloning: ["running", _NO, "cloning", _NO, "failed", "failed", _NO, _NO, _NO, "pending"],
+    running: [_NO, _NO, "running", "completed", "failed", "failed", _NO, _NO, _NO, "pending"],
+    cancelling: [
+        CancelAccepted,
+        CancelAccepted,
+        "running",
+        CancelAccepted,
+        CancelAccepted,
+        "failed",
+        _NO,
+        _NO,
+        _NO,
+        CancelAccepted,
+    ],
+    publishing: [
+        *(_NO, "creating_pr", "creating_pr", _NO, _NO, _NO),
+        *("pr_created", "completed", "completed", "creating_pr"),
+    ],
+    pushing: [
+        *(_NO, "creating_pr", "creating_pr", _NO, _NO, _NO),
+        *("pr_created", "completed", "completed", "creating_pr"),
+    ],
+}
+
+
+@pytest.mark.parametrize("make", WORKERS, ids=lambda make: make.__name__)
+@pytest.mark.parametrize("report", REPORTS)
+async def test_a_worker_gets_what_the_table_says(
+    lab: Lab, make: Callable[[Lab], Awaitable[Made]], report: str
+) -> None:
+    """The holder of a claim may report what the state allows; a refusal changes nothing."""
+    lab.twice = True
+    claim = await make(lab)
+    assert claim is not None
+    before = await lab.world()
+    expected = WORKERS[make][list(REPORTS).index(report)]
+
+    if isinstance(expected, str):
+        await REPORTS[report](lab, claim)
+        assert await lab.status(REF) == expected
+    else:
+        with pytest.raises(expected):
+            await REPORTS[report](lab, claim)
+        assert await lab.world() == before
+
+
+@pytest.mark.parametrize("make", CLIENTS, ids=lambda make: make.__name__)
+async def test_a_claim_that_is_not_the_tasks_is_fenced(
+    lab: Lab, make: Callable[[Lab], Awaitable[Made]]
+) -> None:
+    """Whatever the state: nothing that another token says changes anything."""
+    ghost = await running(lab)
+    assert ghost is not None
+    await lab.start_anew()
+    await make(lab)
+    before = await lab.world()
+
+    for report in REPORTS.values():
+        with pytest.raises(Fenced):
+            await report(lab, ghost)
+        assert await lab.world() == before
