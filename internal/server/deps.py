@@ -32,6 +32,15 @@ class KnownAgent:
     capabilities: Capabilities = field(default_factory=Capabilities)
 
 
+CheckHost = Callable[[str], None]
+"""Raises PolicyDenied for a host that may not be spoken to, as far as its name alone tells."""
+
+
+def any_host(host: str) -> None:
+    """The check that lets every host pass; what is behind a name is looked at when it is used."""
+    del host
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskRules:
     """What a new task is checked against and filled up from; times in seconds."""
@@ -44,6 +53,8 @@ class TaskRules:
     max_wait_seconds: int = 60
     allow_local: bool = False
     allow_hosts: tuple[str, ...] = ()
+    check_http_host: CheckHost = any_host
+    check_git_host: CheckHost = any_host
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

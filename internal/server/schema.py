@@ -62,6 +62,8 @@ def _check_repo(url: str, info: ValidationInfo) -> str:
     try:
         remote = parse_remote(url)
         check_policy(remote, allow_local=rules.allow_local, allow_hosts=rules.allow_hosts)
+        if remote.host:
+            rules.check_git_host(remote.host)
     except Invalid as error:
         raise complain(error.fields.get("repo_url", error.message)) from error
     except PolicyDenied as error:
@@ -69,11 +71,13 @@ def _check_repo(url: str, info: ValidationInfo) -> str:
     return url
 
 
-def _check_callback(url: str) -> str:
+def _check_callback(url: str, info: ValidationInfo) -> str:
     try:
-        parse_http_url(url)
+        _rules(info).check_http_host(parse_http_url(url).host)
     except Invalid as error:
         raise complain(f"is no usable URL: {error.message}") from error
+    except PolicyDenied as error:
+        raise complain(f"is refused: {error.message}") from error
     return url
 
 

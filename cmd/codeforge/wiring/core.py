@@ -151,6 +151,12 @@ def _core(
     )
 
 
+def git_guard(settings: Settings) -> Guard:
+    """What git may reach: public addresses, and what the operator named for it."""
+    named = [host for host in settings.git.allow_hosts if "*" not in host]
+    return Guard([*settings.egress.allow, *named])
+
+
 async def run_loops(loops: Sequence[Loop], stop: asyncio.Event) -> None:
     """Run loops side by side until *stop*; one that breaks ends all, with its error."""
     async with asyncio.TaskGroup() as group:

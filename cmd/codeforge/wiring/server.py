@@ -11,12 +11,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from codeforge import __version__
-from codeforge.wiring.core import Core, Loop
+from codeforge.wiring.core import Core, Loop, git_guard
 from codeforge.wiring.snapshots import Snapshots
 from internal.agent import catalog
 from internal.agent.model import Capabilities
 from internal.clock import SystemClock
 from internal.config.settings import Settings
+from internal.egress.guard import Guard
 from internal.rdb.client import connect
 from internal.server.app import create_app
 from internal.server.deps import KnownAgent, ServerDeps, TaskRules
@@ -99,4 +100,6 @@ def task_rules(settings: Settings) -> TaskRules:
         max_wait_seconds=settings.server.max_wait,
         allow_local=settings.git.allow_local,
         allow_hosts=tuple(settings.git.allow_hosts),
+        check_http_host=Guard(settings.egress.allow).check,
+        check_git_host=git_guard(settings).check,
     )
