@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 import uvloop
 
+from codeforge.parent import PARENT_VARIABLE
 from codeforge.wiring.core import Secrets
 from internal.config.effect import without_effect
 from internal.config.error import SettingsError
@@ -134,11 +135,17 @@ def run(main: Coroutine[Any, Any, None]) -> None:
 
 
 def stop_event() -> asyncio.Event:
-    """An event that SIGINT and SIGTERM set; a second signal ends the process at once."""
+    """
+    An event that SIGINT and SIGTERM set; a second signal ends the process at once.
+
+    But not a child of ours: a service manager sends SIGTERM to every process and `up` sends it
+    again, the kernel does when the parent dies. Who means it kills, and draining goes on.
+    """
     stop = asyncio.Event()
+    is_child = PARENT_VARIABLE in os.environ
 
     def on_signal() -> None:
-        if stop.is_set():
+        if stop.is_set() and not is_child:
             os._exit(1)
         stop.set()
 

@@ -74,11 +74,15 @@ class Child:
                 self._process.kill()
 
     async def _run_once(self, stopping: asyncio.Task[bool]) -> None:
-        process = self._process = await asyncio.create_subprocess_exec(
-            *self._spec.argv,
-            env=dict(self._spec.environment),
-            start_new_session=True,  # Ctrl-C on the terminal is for the supervisor alone
-        )
+        try:
+            process = self._process = await asyncio.create_subprocess_exec(
+                *self._spec.argv,
+                env=dict(self._spec.environment),
+                start_new_session=True,  # Ctrl-C on the terminal is for the supervisor alone
+            )
+        except OSError as error:  # no memory, no processes: it is tried again, as what dies is
+            log.warning("up.not_started", part=self._spec.name, error=str(error))
+            return
         log.debug("up.started", part=self._spec.name, pid=process.pid)
         ended = asyncio.create_task(process.wait())
         await asyncio.wait({stopping, ended}, return_when=asyncio.FIRST_COMPLETED)

@@ -20,27 +20,6 @@ from tests.support.waiting import until
 pytestmark = pytest.mark.chaos
 
 
-async def test_a_killed_redis_loses_no_accepted_task_and_charges_nobody(
-    site: Site, redis: EmbeddedRedis
-) -> None:
-    """What was accepted is on disk; workers wait, say what they had to say, and go on."""
-    for _ in range(2):
-        await site.start(WORKERS__CONCURRENCY="2")
-    tasks = [await site.submit(f"say begun\nsleep 0.{n}\nsay done") for n in range(1, 9)]
-    await site.until_said(tasks[0], "begun")
-
-    for _ in range(2):
-        await _kill(redis)
-        await redis.start()
-        tasks.append(await site.submit("say done"))
-
-    for task in tasks:
-        found = await site.finished(task)
-        assert (found.status, found.lost, found.attempt) == (State.COMPLETED, 0, 1)
-        assert (await site.said(task)).count("done") == 1
-    await site.settle()
-
-
 async def test_agents_stand_still_while_redis_is_silent_and_then_go_on(
     site: Site, redis: EmbeddedRedis
 ) -> None:
