@@ -117,7 +117,7 @@ def _unless_empty(check: Callable[..., str]) -> Callable[[str, ValidationInfo], 
     def checked(text: str, info: ValidationInfo) -> str:
         if not text:
             return text
-        return check(text, info) if check is _check_agent else check(text)
+        return check(text, info) if check in {_check_agent, _check_callback} else check(text)
 
     return checked
 
