@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import importlib
+import signal
 import sys
 import time
 import traceback
@@ -34,12 +35,19 @@ def main() -> int:
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - set(_NAMES):
         parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
+    signal.signal(signal.SIGTERM, _interrupt)
     print(describe(), flush=True)
     scale = QUICK if arguments.quick else FULL
     broken = [name for name in arguments.names or _NAMES if not _measure(name, scale)]
     if broken:
         print(f"broken: {', '.join(broken)}", file=sys.stderr)
     return 1 if broken else 0
+
+
+def _interrupt(number: int, frame: object) -> None:
+    """SIGTERM ends a run as Ctrl-C does: what was started is ended, directories are removed."""
+    del number, frame
+    signal.raise_signal(signal.SIGINT)
 
 
 def _measure(name: str, scale: Scale) -> bool:

@@ -15,8 +15,8 @@ async def run(scale: Scale) -> Table:
     """One flood by the demo agent, its shim and our reader on the same cores."""
     with tempfile.TemporaryDirectory(prefix="codeforge-bench-") as name:
         log = Path(name, "log")
-        arguments = ("benchmarks.output_probe", str(scale.output_mib))
-        async with python(*arguments, environment=os.environ, log=log, stdio=True) as probe:
+        words = ("benchmarks.output_probe", name, str(scale.output_mib))
+        async with python(*words, environment=os.environ, log=log, stdio=True) as probe:
             seen = await hear(probe)
     if not seen["completed"]:
         raise RuntimeError("the agent did not complete")

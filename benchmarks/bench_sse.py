@@ -20,8 +20,6 @@ from internal.task.queue import Lane
 from internal.task.state import State
 
 _TASKS = 10
-_EVENTS_PER_SECOND = (1, 2, 5)
-"""Of each task. An agent that prints without a pause makes 20 appends a second."""
 _LEASE_SECONDS = 3600
 """Nobody renews the leases of this benchmark."""
 
@@ -32,9 +30,7 @@ async def run(scale: Scale) -> Table:
     async with open_deployment(overrides=overrides) as deployment:
         server = await deployment.server()
         core = await deployment.core()
-        rows = [
-            await _watch(deployment, server.pid, core, scale, rate) for rate in _EVENTS_PER_SECOND
-        ]
+        rows = [await _watch(deployment, server.pid, core, scale, rate) for rate in scale.sse_rates]
     return Table(
         title=f"Live events, {scale.sse_viewers:,} viewers",
         aim="p99 at most 100 ms from emit to client, one server process",

@@ -16,7 +16,7 @@ import httpx2
 
 from benchmarks.deployment import Deployment, open_deployment, until
 from benchmarks.repository import clone_shallow, make_repository, packed_bytes
-from benchmarks.scale import Scale
+from benchmarks.scale import Scale, bounded
 from benchmarks.table import Table, millis, percentile
 
 _MARKS = {
@@ -25,6 +25,7 @@ _MARKS = {
     "agent started": ("system", "cli_started"),
     "first event stored": ("stream", None),
 }
+_LONGEST_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +49,7 @@ async def run(scale: Scale) -> Table:
             cold = await _start(client, url)
             warm: list[_Start] = []
             clones: list[float] = []
-            for _ in range(scale.start_warm):
+            for _ in bounded(scale.start_warm, _LONGEST_SECONDS):
                 await _spares_are_ready(deployment)
                 warm.append(await _start(client, url))
                 if len(clones) < scale.start_clones:

@@ -24,7 +24,7 @@ _CONNECTIONS = 16
 async def run(scale: Scale) -> Table:
     """Our server and the limit, each without fsync and with the embedded server's."""
     rows: list[list[str]] = []
-    for fsync in (False, True):
+    for fsync in scale.fsync:
         async with open_deployment(fsync=fsync) as deployment:
             said = "fsync always" if fsync else "no fsync"
             rows.append([f"CodeForge, {said}", *await _ours(deployment, scale)])

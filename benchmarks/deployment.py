@@ -76,12 +76,12 @@ class Deployment:
 
     async def worker(self, **variables: str) -> Process:
         """A worker process that is in the registry; *variables* are added to its environment."""
+        process = await self._start("worker", **variables)
         async with open_core(self.settings, self.secrets) as core:
-            before = await core.redis.zcard(core.keys.workers())
-            process = await self._start("worker", **variables)
 
             async def is_registered() -> bool:
-                return await core.redis.zcard(core.keys.workers()) > before
+                known = await core.redis.zrange(core.keys.workers(), 0, -1)
+                return any(f"-{process.pid}-" in str(worker) for worker in known)
 
             await until("the worker is registered", is_registered)
         return process

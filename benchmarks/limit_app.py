@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from codeforge.parent import end_with_parent
 from internal.rdb.client import connect
 from internal.rdb.scripts import Script
 
@@ -45,6 +46,7 @@ def create_app(redis_url: str) -> Starlette:
 
 def main() -> None:
     """Serve on the port in LIMIT_PORT."""
+    end_with_parent(os.environ)
     uvicorn.run(
         create_app(os.environ["CODEFORGE_REDIS__URL"]),
         port=int(os.environ["LIMIT_PORT"]),

@@ -19,9 +19,11 @@ from collections.abc import Sequence
 import uvloop
 
 from codeforge import runtime
+from codeforge.parent import end_with_parent
 from codeforge.wiring.core import Core, open_core
 from internal.agent.model import Usage
 from internal.git.model import Changes
+from internal.ids import random_token
 from internal.rdb.client import connect_sync
 from internal.task.event import new_event
 from internal.task.model import Claim, Outcome
@@ -30,7 +32,7 @@ from internal.task.state import State
 from internal.worker.lease import Heartbeat, Hold
 from internal.worker.pool import Pool
 from internal.worker.recorder import Recorder
-from internal.worker.report import report, until_answered
+from internal.worker.report import report
 
 WORKER, HOME, SLOTS = "null", "nowhere", 10
 
@@ -61,9 +63,7 @@ class NullRunner:
         self.claimed_at.append(time.monotonic())
         async with Recorder(self._queue, claim) as recorder:
             fields = {"base_commit": "0" * 40, "isolation": "none"}
-            await until_answered(
-                lambda operation: self._queue.advance(claim, State.RUNNING, fields, operation)
-            )
+            await self._queue.advance(claim, State.RUNNING, fields, random_token())
             for event in _EVENTS:
                 recorder.add(event)
             await recorder.flush()
@@ -73,7 +73,7 @@ class NullRunner:
             print(json.dumps({"task": claim.task.id, "at": self.claimed_at[-1]}), flush=True)
 
 
-async def _run(*, is_watched: bool) -> None:
+async def _run(*, is_watched: bool, seconds: float) -> None:
     loaded = runtime.load(os.environ)
     runtime.start_logs(loaded.settings)
     async with open_core(loaded.settings, runtime.find_secrets(loaded.settings)) as core:
@@ -94,8 +94,10 @@ async def _run(*, is_watched: bool) -> None:
         beat.start()
         ticking = asyncio.create_task(beat.tick())
         print(json.dumps({"ready": True}), flush=True)
-        cpu = time.process_time()
-        await pool.run(runtime.stop_event())
+        cpu, stop = time.process_time(), runtime.stop_event()
+        if not is_watched:
+            asyncio.get_running_loop().call_later(seconds, stop.set)
+        await pool.run(stop)
         ticking.cancel()
         beat.end()
         if not is_watched:
@@ -127,15 +129,22 @@ def _heartbeat(core: Core) -> Heartbeat:
         send,
         lease_seconds=lease_seconds,
         outage_grace_seconds=60,
-        info=dict,
+        info=_nothing,
         on_alone=lambda: None,
     )
 
 
+def _nothing(*_: object) -> dict[str, object]:
+    """The registry record of a worker that has nothing to tell."""
+    return {}
+
+
 def main() -> None:
-    """`watch` runs until it is ended, `drain` until the queue is empty."""
+    """`watch` runs until it is ended, `drain <seconds>` at most until the queue is empty."""
+    end_with_parent(os.environ)
+    command, *seconds = sys.argv[1:]
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_run(is_watched=sys.argv[1] == "watch"))
+        runner.run(_run(is_watched=command == "watch", seconds=float(seconds[0]) if seconds else 0))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import json
 import os
 import resource
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -65,12 +64,10 @@ async def _flood(directory: Path, mebibytes: int) -> dict[str, float]:
 
 
 def main() -> None:
-    """Print one line of JSON."""
-    with (
-        tempfile.TemporaryDirectory(prefix="codeforge-bench-") as name,
-        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
-    ):
-        print(json.dumps(runner.run(_flood(Path(name), int(sys.argv[1])))), flush=True)
+    """`<directory> <MiB>`: print one line of JSON."""
+    directory, mebibytes = sys.argv[1:]
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        print(json.dumps(runner.run(_flood(Path(directory), int(mebibytes)))), flush=True)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 
@@ -9,6 +11,8 @@ from dataclasses import dataclass
 class Scale:
     """Sizes of all benchmarks; the names begin with the benchmark they belong to."""
 
+    fsync: tuple[bool, ...]
+    """Whether Redis syncs each write: where it matters, one row for each."""
     submit_seconds: float
     claim_count: int
     lives_count: int
@@ -17,6 +21,8 @@ class Scale:
     start_warm: int
     start_clones: int
     sse_viewers: int
+    sse_rates: tuple[int, ...]
+    """Events a second of each task. An agent that prints all the time makes 20 appends a second."""
     sse_seconds: float
     output_mib: int
     memory_tasks: int
@@ -28,14 +34,16 @@ class Scale:
 
 
 FULL = Scale(
+    fsync=(False, True),
     submit_seconds=6,
     claim_count=500,
-    lives_count=10_000,
+    lives_count=5_000,
     start_files=2_600,
     start_commits=300,
     start_warm=12,
     start_clones=4,
     sse_viewers=1_000,
+    sse_rates=(1, 2, 5),
     sse_seconds=10,
     output_mib=1024,
     memory_tasks=10,
@@ -46,6 +54,7 @@ FULL = Scale(
 )
 
 QUICK = Scale(
+    fsync=(True,),
     submit_seconds=0.2,
     claim_count=5,
     lives_count=40,
@@ -54,6 +63,7 @@ QUICK = Scale(
     start_warm=1,
     start_clones=1,
     sse_viewers=10,
+    sse_rates=(5,),
     sse_seconds=0.5,
     output_mib=1,
     memory_tasks=1,
@@ -63,3 +73,12 @@ QUICK = Scale(
     recovery_kills=1,
 )
 """Says nothing about speed; shows that every benchmark still runs."""
+
+
+def bounded(count: int, seconds: float) -> Iterator[int]:
+    """0, 1, ... below *count*, but no more once *seconds* are over: a busy machine does less."""
+    until = time.monotonic() + seconds
+    for number in range(count):
+        if number and time.monotonic() > until:
+            return
+        yield number

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from benchmarks.scale import bounded
 from codeforge.wiring.core import Core
 from internal.task.model import DEFAULT_TENANT, Task, TaskConfig, TaskSpec
 
@@ -22,14 +23,18 @@ async def submit(core: Core) -> Task:
     return (await core.service.submit(spec)).task
 
 
-async def submit_many(core: Core, count: int) -> None:
-    """*count* tasks, some at once."""
-    left = iter(range(count))
+async def submit_many(core: Core, count: int, *, seconds: float) -> int:
+    """Up to *count* tasks within *seconds*, some at once; how many there are."""
+    made = 0
+    left = bounded(count, seconds)
 
     async def some() -> None:
+        nonlocal made
         for _ in left:
             await submit(core)
+            made += 1
 
     async with asyncio.TaskGroup() as group:
         for _ in range(_AT_ONCE):
             group.create_task(some())
+    return made
