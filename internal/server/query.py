@@ -49,10 +49,10 @@ class Query:
         values = self.many(name, read)
         return values[0] if values else None
 
-    def finish(self) -> None:
-        """Raises Invalid when anything was wrong, or left over."""
-        for name in self._given:
-            self._complaints[name] = "is not a known parameter"
+    def finish(self, *, ignore_others: bool = False) -> None:
+        """Raises Invalid when anything was wrong, or left over unless others are ignored."""
+        if not ignore_others:
+            self._complaints |= dict.fromkeys(self._given, "is not a known parameter")
         if self._complaints:
             named = "; ".join(f"{name} {words}" for name, words in self._complaints.items())
             raise Invalid(f"The query is not valid: {named}.", fields=self._complaints)

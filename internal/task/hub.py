@@ -21,7 +21,7 @@ from typing import Any, cast
 
 import structlog
 from redis.asyncio import Redis
-from redis.asyncio.client import PubSub
+from redis.asyncio.connection import Connection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
@@ -41,6 +41,9 @@ _READS_AT_ONCE = 8
 _RETRY_SECONDS = 2
 _MESSAGES_PER_TURN = 50
 """After so many messages in a row the reader lets everybody else run."""
+
+_STABLE_SECONDS = 10
+"""A connection that lived so long was a good one; the next is tried at once."""
 
 _HEAD = re.compile(r'\{"id":(\d+),"type":"([a-z_]+)","event":"([a-z_]+)",')
 _PING = "ping"
@@ -76,16 +79,13 @@ class Hub:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Keep the connection until *stop*; then every viewer ends with `Closed("shutdown")`."""
-        try:
-            async with asyncio.TaskGroup() as group:
-                connection = group.create_task(self._stay_connected())
+        async with asyncio.TaskGroup() as group:
+            connection = group.create_task(self._stay_connected())
+            try:
                 await stop.wait()
+            finally:
+                self._close("shutdown")
                 connection.cancel()
-        finally:
-            self._closed = "shutdown"
-            for listeners in self._listeners.values():
-                for listener in listeners:
-                    listener.close(self._closed)
 
     @asynccontextmanager
     async def follow(self, tenant: str, task: str, *, after: int) -> AsyncGenerator[Viewer]:
@@ -126,69 +126,93 @@ class Hub:
 
     # -- the connection
 
+    def _close(self, reason: str) -> None:
+        self._closed = reason
+        for listeners in self._listeners.values():
+            for listener in listeners:
+                listener.close(reason)
+
     async def _stay_connected(self) -> None:
+        loop = asyncio.get_running_loop()
         attempt = 0
-        while True:
+        while self._closed is None:
+            started = loop.time()
             try:
                 await self._connect_once()
             except* (RedisError, OSError) as errors:
                 log.warning("hub.connection_lost", error=str(errors.exceptions[0]))
-            end_if_cancelled()
+            except* Exception:  # without this loop nobody sees an event any more
+                log.exception("hub.failed")
+            attempt = 0 if loop.time() - started > _STABLE_SECONDS else attempt + 1
             pause = full_jitter(
-                attempt, base_seconds=0.1, factor=2, cap_seconds=2, random=self._random
+                min(attempt, 8), base_seconds=0.1, factor=2, cap_seconds=2, random=self._random
             )
-            attempt = min(attempt + 1, 8)
             await asyncio.sleep(pause)
 
     async def _connect_once(self) -> None:
-        """One connection's life; it ends with an exception, whatever happens."""
-        pubsub = self._subscriber.pubsub()
+        """
+        One connection's life; while the hub is open it ends with an exception.
+
+        Not redis-py's PubSub: it reconnects by itself, in whichever of two tasks sees the failure
+        first, under the hands of the other one.
+        """
+        pool = cast(Any, self._subscriber.connection_pool)  # its methods are partly untyped
+        connection = cast(Connection, await pool.get_connection())
         try:
-            await pubsub.subscribe(self._ping_channel)
-            end_if_cancelled()
+            if self._closed is not None:  # the cancellation that said so can be swallowed there
+                return
             self._changed.update(self._listeners)
+            self._changed.add(self._ping_channel)
             self._has_changes.set()
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._receive(pubsub))
-                group.create_task(self._subscribe(pubsub))
+                group.create_task(self._receive(connection))
+                group.create_task(self._subscribe(connection))
                 group.create_task(self._ping())
         finally:
-            await cast(Any, pubsub).aclose()
+            await connection.disconnect(nowait=True)
+            await pool.release(connection)
 
-    async def _receive(self, pubsub: PubSub) -> None:
+    async def _receive(self, connection: Connection) -> None:
         silence_seconds = 2 * self._ping_seconds + 1
         count = 0
         while True:
             message = cast(
-                "dict[str, str] | None", await pubsub.get_message(timeout=silence_seconds)
+                "list[str] | None",
+                await connection.read_response(
+                    timeout=silence_seconds, disconnect_on_error=False, push_request=True
+                ),
             )
             end_if_cancelled()
             if message is None:
                 raise RedisConnectionError("two pings were missed")
-            if message["type"] == "message":
-                self._deliver(message["channel"], message["data"])
-            elif message["type"] == "subscribe":
-                for listener in self._listeners.get(message["channel"], ()):
+            kind, channel, payload = message
+            if kind == "message":
+                self._deliver(channel, payload)
+            elif kind == "subscribe":
+                for listener in self._listeners.get(channel, ()):
                     listener.mark()
             count += 1
             if count % _MESSAGES_PER_TURN == 0:
                 await asyncio.sleep(0)
 
-    async def _subscribe(self, pubsub: PubSub) -> None:
+    async def _subscribe(self, connection: Connection) -> None:
         """Make the subscriptions what the listeners need, many in one command."""
         subscribed: set[str] = set()
         while True:
             await self._has_changes.wait()
             self._has_changes.clear()
             changed, self._changed = self._changed, set()
-            wanted = {channel for channel in changed if channel in self._listeners}
-            if new := wanted - subscribed:
-                await pubsub.subscribe(*new)
-                subscribed |= new
-            if left := (changed - wanted) & subscribed:
-                await pubsub.unsubscribe(*left)
-                subscribed -= left
+            wanted = {channel for channel in changed if self._is_wanted(channel)}
+            new, left = wanted - subscribed, (changed - wanted) & subscribed
+            if new:
+                await connection.send_command("SUBSCRIBE", *new, check_health=False)
+            if left:
+                await connection.send_command("UNSUBSCRIBE", *left, check_health=False)
+            subscribed = (subscribed | new) - left
             end_if_cancelled()
+
+    def _is_wanted(self, channel: str) -> bool:
+        return channel in self._listeners or channel == self._ping_channel
 
     async def _ping(self) -> None:
         while True:

@@ -55,6 +55,7 @@ class EventHandlers:
         """The stream; 204 when the task is finished and the client has everything."""
         query = Query(request)
         transform = _transform(query)
+        query.finish(ignore_others=True)  # clients of event streams add parameters of their own
         tenant, task_id = tenant_of(request), task_id_of(request)
         task = await self._tasks.get(tenant, task_id)
         cursor = _cursor(request)
