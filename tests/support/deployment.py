@@ -144,7 +144,10 @@ class Deployment:
                 stderr=log,
                 start_new_session=True,
             )
-        eventually(self._takes_tasks, "a server with a worker")
+        try:
+            eventually(self._takes_tasks, "a server with a worker")
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.log()[-4000:]}") from error
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send the signal, and return the exit status."""
@@ -234,7 +237,7 @@ class Deployment:
 
     def _takes_tasks(self) -> bool:
         assert self._process is not None
-        assert self._process.poll() is None, f"`codeforge up` ended:\n{self.log()[-4000:]}"
+        assert self._process.poll() is None, "`codeforge up` ended"
         try:
             with self.http() as http:
                 answer = http.get("/api/v1/workers")
