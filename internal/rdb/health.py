@@ -18,6 +18,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from internal.errors import Conflict, Invalid
+from internal.ids import random_token
 from internal.rdb.client import unavailable
 from internal.rdb.keys import Keys
 
@@ -93,6 +94,17 @@ async def check_encryption_key(redis: Redis, keys: Keys, check_value: str) -> No
             f"The secrets in Redis belong to another encryption.key (check value {stored}, "
             f"this one has {check_value})."
         )
+
+
+async def deployment_id(redis: Redis, keys: Keys) -> str:
+    """
+    The random id of the data in Redis, made when they have none.
+
+    Raises:
+        Unavailable: Redis does not answer.
+    """
+    with unavailable():
+        return await _stored_or_set(redis, keys.deployment(), random_token())
 
 
 async def _stored_or_set(redis: Redis, key: str, value: str) -> str:

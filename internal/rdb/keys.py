@@ -217,6 +217,10 @@ class Keys:
         """string: number of the data's schema; permanent."""
         return f"{self.prefix}schema"
 
+    def deployment(self) -> str:
+        """string: random id of these data, by which a home knows them again; permanent."""
+        return f"{self.prefix}deployment"
+
     def encryption_check(self) -> str:
         """string: 8-hex check value of the master key; permanent."""
         return f"{self.prefix}encryption:check"

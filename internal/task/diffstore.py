@@ -27,21 +27,34 @@ _MAX_PLAIN_BYTES = 256 * 1024 * 1024
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class StoredDiff:
-    """A diff read back; when `truncated`, `diff` has no patches, and not all files perhaps."""
+    """
+    A diff read back; when `truncated`, `diff` has no patches, and not all files perhaps.
+
+    `withheld`: it is truncated because a secret of the run stands in it, and nobody is asked for
+    it.
+    """
 
     diff: Diff
     truncated: bool
+    withheld: bool = False
 
 
-def pack(diff: Diff, *, limit_bytes: int | None = LIMIT_BYTES) -> tuple[bytes, bool]:
-    """The stored form, and whether it had to be truncated; a limit of None is none."""
-    if not diff.truncated:
+def pack(
+    diff: Diff, *, limit_bytes: int | None = LIMIT_BYTES, withhold: bool = False
+) -> tuple[bytes, bool]:
+    """
+    The stored form, and whether it had to be truncated; a limit of None is none.
+
+    *withhold* leaves out everything but names and counts: the text holds a secret.
+    """
+    if not diff.truncated and not withhold:
         plain = _head(diff, diff.files) + b"\n" + diff.patch
         full = zlib.compress(plain, 6)
         if len(plain) <= _MAX_PLAIN_BYTES and (limit_bytes is None or len(full) <= limit_bytes):
             return full, False
     names = tuple(dataclasses.replace(file, patch=None) for file in diff.files[:_NAMES])
-    return zlib.compress(_head(diff, names, truncated=True) + b"\n", 6), True
+    head = _head(diff, names, truncated=True, withheld=withhold)
+    return zlib.compress(head + b"\n", 6), True
 
 
 def unpack(stored: bytes) -> StoredDiff:
@@ -63,19 +76,22 @@ def unpack(stored: bytes) -> StoredDiff:
         changes=Changes(**members["changes"]),
         patch=patch,
     )
-    return StoredDiff(diff=diff, truncated=members["truncated"])
+    return StoredDiff(diff=diff, truncated=members["truncated"], withheld=members["withheld"])
 
 
 def _file(members: dict[str, Any]) -> FileDiff:
     return FileDiff(status=FileStatus(members.pop("status")), **members)
 
 
-def _head(diff: Diff, files: tuple[FileDiff, ...], *, truncated: bool = False) -> bytes:
+def _head(
+    diff: Diff, files: tuple[FileDiff, ...], *, truncated: bool = False, withheld: bool = False
+) -> bytes:
     members = {
         "base": diff.base,
         "head": diff.head,
         "changes": dataclasses.asdict(diff.changes),
         "files": [dataclasses.asdict(file) for file in files],
         "truncated": truncated,
+        "withheld": withheld,
     }
     return json.dumps(members).encode()

@@ -7,6 +7,7 @@ report) goes through `internal.task.queue`.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -29,8 +30,11 @@ from internal.task.ops import OpKind, Ops
 from internal.task.state import FINISHED, State
 from internal.task.store import Reply, TaskStore
 
-_SEARCH_STEP = 200
-"""Tasks read at once while a listing looks for matches."""
+_SEARCH_STEP = 50
+"""Tasks read at once while a listing looks for matches; a prompt can have 400 KB."""
+
+_PAGE_BYTES = 8 * 1024 * 1024
+"""A page of long tasks ends early, with a cursor."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,7 +170,7 @@ class TaskService:
         """
         since = int(wanted.since.timestamp() * 1000) if wanted.since else None
         matches: list[Task] = []
-        looked_at = 0
+        looked_at, room = 0, _PAGE_BYTES
         while True:
             rows = await self._store.ids(
                 tenant, before=cursor, since_millis=since, count=_SEARCH_STEP
@@ -178,7 +182,8 @@ class TaskService:
                 task = by_id.get(row_id)
                 if task is not None and wanted.matches(task):
                     matches.append(task)
-                    if len(matches) == limit:
+                    room -= len(task.prompt) + len(task.result or "")
+                    if len(matches) == limit or room <= 0:
                         return TaskPage(tasks=tuple(matches), next_cursor=cursor)
             looked_at += len(rows)
             if len(rows) < _SEARCH_STEP or (wanted.text and looked_at >= self._search_window):
@@ -248,15 +253,15 @@ class TaskService:
         packed = await self._store.stored_diff(tenant, task, rows[-1].number)
         if packed is None:
             raise NotFound("There is no recorded work.")
-        stored = diffstore.unpack(packed)
-        if not stored.truncated:
-            return stored, True
+        stored = await asyncio.to_thread(diffstore.unpack, packed)
+        if not stored.truncated or stored.withheld:
+            return stored, not stored.truncated
         return await self._whole_diff(tenant, task, work, stored)
 
     async def stored_diff(self, tenant: Tenant, task: str, iteration: int) -> StoredDiff | None:
         """What Redis has of an iteration's diff; None when it has nothing. Asks no home."""
         packed = await self._store.stored_diff(tenant, task, iteration)
-        return None if packed is None else diffstore.unpack(packed)
+        return None if packed is None else await asyncio.to_thread(diffstore.unpack, packed)
 
     async def events(
         self, tenant: Tenant, task: str, *, after: int, limit: int
@@ -290,7 +295,8 @@ class TaskService:
     ) -> tuple[StoredDiff, bool]:
         args = {"tenant": tenant, "task": task, "base": head.diff.base, "commit": work.commit}
         answer = await self._ops.ask(work.home, OpKind.READ_DIFF, args)
-        return diffstore.unpack(base64.b64decode(str(answer["diff"]))), bool(answer["complete"])
+        packed = base64.b64decode(str(answer["diff"]))
+        return await asyncio.to_thread(diffstore.unpack, packed), bool(answer["complete"])
 
     def _gates(self, tenant: Tenant, repo_url: str) -> str:
         return encode_gates(gates_for(tenant=tenant, repo_key=parse_remote(repo_url).key))

@@ -33,6 +33,10 @@ from internal.workspace.layout import Layout
 log = structlog.get_logger(__name__)
 
 
+_SHORTEST_SECRET = 6
+"""As in `internal.redact`: shorter values stand everywhere."""
+
+
 class AgentUnavailable(CodeforgeError):  # noqa: N818 -- named as all of `internal.errors`
     """This worker lacks the CLI that the task asks for."""
 
@@ -100,6 +104,12 @@ class AgentHost:
             raise AgentUnavailable(f"this worker has no agent {name}")
         return agent
 
+    def credentials(self, agent: Agent) -> tuple[str, ...]:
+        """What this worker itself gives *agent*; it must not appear in anything the run leaves."""
+        names = (*agent.credential_names, *self._of(agent.name).environment_names)
+        values = (self._settings.environment.get(name, "") for name in names)
+        return tuple(value for value in values if len(value) >= _SHORTEST_SECRET)
+
     async def probe(self) -> Mapping[str, Probe]:
         """Look which CLIs can run here; kept for `record` and the event of a start."""
         names = list(self._agents)
@@ -146,9 +156,7 @@ class AgentHost:
             environment_names=configured.environment_names,
             executable=configured.executable,
         )
-        names = (*agent.credential_names, *configured.environment_names)
-        own = (self._settings.environment.get(name, "") for name in names)
-        options = await self._options(run.claim, (*secrets, *filter(None, own)))
+        options = await self._options(run.claim, (*secrets, *self.credentials(agent)))
         try:
             async with run_agent(agent, request, options, clock=self._clock) as started:
                 self._say_started(agent, request, run)

@@ -9,7 +9,7 @@ reported; a lost one counts for nothing, on disk neither.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from random import Random
 from typing import Any, TypeVar
@@ -127,7 +127,8 @@ class Executor:
             prepared = await self._until_stopped(run, step)
             await self._start_running(run, prepared)
             ended = await self._run_agent(run, agent, prepared, secrets)
-            return await self._conclude(run, prepared, ended)
+            hidden = (*secrets.values(), *self._agents.credentials(agent))
+            return await self._conclude(run, prepared, ended, hidden)
         except _Stopped as stopped:
             return self._end_early(run, stopped.reason, Outcome())
         except CancelAccepted:
@@ -163,8 +164,10 @@ class Executor:
             ended = await self._agents.run(agent, request, run, secrets.values())
         return ended
 
-    async def _conclude(self, run: Run, prepared: Prepared, ended: Ended) -> End:
-        """Record what the agent left, and judge how the run ended."""
+    async def _conclude(
+        self, run: Run, prepared: Prepared, ended: Ended, hidden: Sequence[str]
+    ) -> End:
+        """Record what the agent left, without what is *hidden*, and judge how the run ended."""
         if ended.stopped is not None and ended.stopped in _UNRECORDED:
             return self._end_early(run, ended.stopped, Outcome())
         outcome = Outcome(result=ended.result.text or None, usage=ended.result.usage)
@@ -174,7 +177,7 @@ class Executor:
             if repeat is not None:
                 return repeat
         try:
-            outcome = await self._record(run, prepared, outcome, ended.result)
+            outcome = await self._record(run, prepared, outcome, ended.result, hidden)
         except (CodeforgeError, OSError) as error:  # an agent can do a lot to its own tree
             log.warning("run.not_recorded", error=str(error))
             failure = failure or failures.of_error(error)
@@ -183,7 +186,12 @@ class Executor:
         return outcome if failure is None else self._fail(run, failure, outcome)
 
     async def _record(
-        self, run: Run, prepared: Prepared, outcome: Outcome, result: AgentResult
+        self,
+        run: Run,
+        prepared: Prepared,
+        outcome: Outcome,
+        result: AgentResult,
+        hidden: Sequence[str],
     ) -> Outcome:
         """Snapshot, diff and session under the claim; they count once the report is in Redis."""
         claim, task, tree = run.claim, run.claim.task, prepared.workspace.tree
@@ -194,7 +202,10 @@ class Executor:
         if not snapshot.complete:
             run.recorder.add(new_event("system", "warning", {"reason": "files_not_recorded"}))
         diff = await prepared.repo.diff(prepared.base, snapshot.commit)
-        packed, truncated = await asyncio.to_thread(diffstore.pack, diff)
+        withhold = any(secret.encode() in diff.patch for secret in hidden)
+        if withhold:
+            run.recorder.add(new_event("system", "warning", {"reason": "secret_in_diff"}))
+        packed, truncated = await asyncio.to_thread(diffstore.pack, diff, withhold=withhold)
         await self._workspaces.keep(task.tenant, task.id, claim.claim)
         work = Work(
             commit=snapshot.commit,

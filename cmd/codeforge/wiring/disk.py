@@ -6,14 +6,19 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
+from redis.asyncio import Redis
+
+from codeforge.wiring.core import git_guard
 from internal.clock import SystemClock
 from internal.config.settings import Settings
-from internal.egress.guard import Guard
+from internal.errors import Conflict
 from internal.git.cache import MirrorCache
 from internal.git.cli import Git
 from internal.git.credentials import SshFiles
 from internal.git.workstore import WorkStore
 from internal.rdb.client import unavailable
+from internal.rdb.health import deployment_id
+from internal.rdb.keys import Keys
 from internal.task.queue import TaskQueue
 from internal.task.service import TaskService
 from internal.worker.prepare import Preparer, RemotePolicy
@@ -21,8 +26,10 @@ from internal.workspace.folders import ClaimFolders, Sessions
 from internal.workspace.home import home_id
 from internal.workspace.layout import Layout
 from internal.workspace.manager import Workspaces
+from internal.workspace.owner import is_own_deployment, owner_file
 from internal.workspace.spare import Spares, SpareSettings
 from internal.workspace.sweep import Sweep, TaskClaims, TaskRef
+from internal.workspace.usage import WorkspaceUsage
 
 GIB = 1 << 30
 
@@ -37,12 +44,10 @@ class Disk:
         )
         self.home = home_id(self.layout)
         git = Git(home=self.layout.git_home, environment=os.environ)
-        named = [host for host in settings.git.allow_hosts if "*" not in host]
-        guard = Guard([*settings.egress.allow, *named])
         self.mirrors = MirrorCache(
             self.layout.mirrors,
             git,
-            vet=guard.vet,
+            vet=git_guard(settings).vet,
             ssh=SshFiles(
                 key_file=_path(settings.git.ssh_key_file),
                 known_hosts_file=_path(settings.git.ssh_known_hosts_file),
@@ -56,6 +61,7 @@ class Disk:
             budget_bytes=int(settings.git.mirror_budget_gb * GIB),
         )
         self.spares = Spares(self.layout, self.home, spare, borrow=False)
+        self.usage = WorkspaceUsage(self.layout.workspace_base)
         self.workspaces = Workspaces(
             self.layout, self.home, spares=self.spares, sessions=self.sessions, borrow=False
         )
@@ -70,10 +76,20 @@ class Disk:
             service, self.mirrors, self.works, self.workspaces, self.layout, policy=policy
         )
 
-    def sweep(self, queue: TaskQueue) -> Sweep:
-        """The loop that removes what no task owns; *queue* tells what tasks own."""
+    def sweep(self, queue: TaskQueue, redis: Redis, keys: Keys) -> Sweep:
+        """
+        The loop that removes what no task owns; *queue* tells what tasks own.
+
+        Against another deployment than the home's own it removes nothing, and says so each round.
+        """
 
         async def ask(refs: Collection[TaskRef]) -> dict[TaskRef, TaskClaims]:
+            deployment = await deployment_id(redis, keys)
+            if not is_own_deployment(self.layout.data_dir, deployment):
+                raise Conflict(
+                    "This data_dir holds the work of another deployment: check redis.url and "
+                    f"redis.prefix, or remove {owner_file(self.layout.data_dir)} to give it up."
+                )
             with unavailable():  # an outage costs the round, not the worker
                 known = await queue.claims_of(list(refs))
             return {

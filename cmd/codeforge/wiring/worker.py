@@ -118,7 +118,7 @@ async def open_worker(
     await _set_limits(core)
     url = settings.redis.url.get_secret_value()
     subscriber, sync = connect(url, role="pubsub", max_connections=2), connect_sync(url)
-    speaker = _Speaker(core, sync, agents, home=disk.home, alone=alone)
+    speaker = _Speaker(core, sync, agents, disk, alone=alone)
     starter = AloneStarter(
         alone_argv,
         environment_for_child(os.environ),
@@ -134,7 +134,12 @@ async def open_worker(
     )
     pool = _pool(core, _executor(core, disk, agents), beat, speaker, alone=alone)
     shared = (core.reaper, core.dispatcher, ControlLoop(subscriber, core.keys, beat))
-    own = (disk.sweep(core.queue), disk.spares, OpsLoop(core.ops, disk.works, home=disk.home))
+    own = (
+        disk.sweep(core.queue, core.redis, core.keys),
+        disk.spares,
+        disk.usage,
+        OpsLoop(core.ops, disk.works, home=disk.home),
+    )
     try:
         yield Worker(
             id=speaker.worker,
@@ -154,12 +159,13 @@ class _Speaker:
     """What a worker tells Redis of itself: its registry record, and its heartbeats."""
 
     def __init__(
-        self, core: Core, sync: SyncRedis, agents: AgentHost, *, home: str, alone: bool
+        self, core: Core, sync: SyncRedis, agents: AgentHost, disk: Disk, *, alone: bool
     ) -> None:
         self._core = core
         self._sync = sync
         self._agents = agents
-        self.home = home
+        self._usage = disk.usage
+        self.home = disk.home
         self.slots = 1 if alone else core.settings.workers.concurrency
         self.worker = f"{socket.gethostname()}-{os.getpid()}-{sortable_id()[-6:]}"
 
@@ -170,6 +176,7 @@ class _Speaker:
             "busy": busy,
             "version": __version__,
             "isolation": self._agents.isolation,
+            "workspace_mb": self._usage.mebibytes,
             "agents": self._agents.record(),
         }
 

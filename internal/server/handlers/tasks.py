@@ -145,6 +145,9 @@ class TaskHandlers:
         headers = {"Vary": "Accept"}
         if not _wants_patch(request):
             return json_response(diff_document(stored, is_complete=is_complete), headers=headers)
+        if stored.withheld:
+            told = "A secret of the run stands in the work, so there is no patch of it."
+            raise NotFound(told, code="secret_in_diff")
         if stored.truncated or not is_complete:
             raise NotFound("The work is too large for a patch; ask for it as JSON.")
         return Response(stored.diff.patch, 200, headers, "text/x-diff; charset=utf-8")

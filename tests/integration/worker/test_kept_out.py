@@ -1,0 +1,55 @@
+"""What must not get out of a run, and what must not be lost by a worker that knows too little."""
+
+from __future__ import annotations
+
+import pytest
+from redis.asyncio import Redis
+
+from codeforge.wiring.disk import Disk
+from internal.errors import Conflict
+from internal.rdb.keys import Keys
+from internal.task.queue import TaskQueue
+from internal.task.state import State
+from internal.workspace.owner import owner_file
+from tests.support.chaos_site import TENANT, Site
+from tests.support.waiting import until
+
+_SECRET = "canary-4f1c9a7d2b"  # noqa: S105 -- made up
+
+
+async def test_a_secret_in_the_work_is_withheld(site: Site) -> None:
+    """The diff names the file; no patch of it is stored or shown, and a warning says why."""
+    async with site.worker():
+        task = await site.submit(f"write env.txt: KEY={_SECRET}", ai_api_key=_SECRET)
+
+        found = await site.finished(task)
+        stored, is_complete = await site.core.service.diff(TENANT, task)
+
+    assert found.status is State.COMPLETED
+    assert stored.withheld
+    assert not is_complete
+    assert [file.path for file in stored.diff.files] == ["env.txt"]
+    assert _SECRET not in repr(stored)
+    warnings = [e["data"] for e in await site.events(task) if e["event"] == "warning"]
+    assert warnings == [{"reason": "secret_in_diff"}]
+    await site.settle()
+
+
+async def test_a_worker_of_another_deployment_erases_nothing(
+    site: Site, redis_client: Redis
+) -> None:
+    """A home remembers whose work it holds; against other data it only warns."""
+    async with site.worker():
+        task = await site.submit("write a.txt: a")
+        await site.finished(task)
+        layout = site.layout()
+        await until("the home knows its deployment", owner_file(layout.data_dir).exists)
+        kept = layout.sessions / TENANT / task
+
+    keys = Keys("other:")
+    queue = TaskQueue(redis_client, keys, lease_seconds=9)
+    with pytest.raises(Conflict, match=r"redis\.prefix"):
+        await Disk(site.settings()).sweep(queue, redis_client, keys).sweep()
+
+    assert kept.is_dir()
+    await site.settle()
