@@ -51,7 +51,7 @@ def _check_media_type(request: Request) -> None:
     if request.headers.get("content-encoding", "identity") != "identity":
         raise UnsupportedMediaType("Send the body without compression.")
     given = request.headers.get("content-type")
-    if given is None:
+    if given is None or given == "application/json":
         return
     kind, *parameters = (part.strip().lower() for part in given.split(";"))
     charsets = [part.partition("=")[2].strip('"') for part in parameters if "charset=" in part]

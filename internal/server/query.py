@@ -28,9 +28,11 @@ class Query:
 
     def __init__(self, request: Request) -> None:
         self._given: dict[str, list[str]] = {}
+        self._complaints: dict[str, str] = {}
+        if not request.scope["query_string"]:
+            return
         for name, value in request.query_params.multi_items():
             self._given.setdefault(name, []).append(value)
-        self._complaints: dict[str, str] = {}
 
     def many(self, name: str, read: Callable[[str], ValueT]) -> list[ValueT]:
         """Every value of a repeatable parameter; *read* raises ValueError with what it must be."""

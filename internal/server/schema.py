@@ -49,7 +49,7 @@ def _not_blank(text: str) -> str:
 
 
 def _no_controls(text: str) -> str:
-    if not all(char.isprintable() for char in text):
+    if not text.isprintable():
         raise complain("must not contain control characters")
     return text
 

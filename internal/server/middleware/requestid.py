@@ -7,7 +7,7 @@ import re
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from internal.ids import sortable_id
+from internal.ids import random_token
 
 _WELL_FORMED = re.compile(rb"[A-Za-z0-9._:/-]{1,128}\Z")
 _HEADER = b"x-request-id"
@@ -24,7 +24,7 @@ class RequestId:
             await self._app(scope, receive, send)
             return
         given = next((value for name, value in scope["headers"] if name == _HEADER), b"")
-        request_id = given.decode() if _WELL_FORMED.match(given) else sortable_id()
+        request_id = given.decode() if _WELL_FORMED.match(given) else random_token()
         scope["request_id"] = request_id
         structlog.contextvars.bind_contextvars(request_id=request_id)
         header = (_HEADER, request_id.encode())

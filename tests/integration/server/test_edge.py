@@ -102,7 +102,7 @@ async def test_any_other_request_id_is_replaced(
 
     answer = await client.get("/ready", headers=headers)
 
-    assert len(answer.headers["x-request-id"]) == 26
+    assert len(answer.headers["x-request-id"]) == 32
 
 
 @pytest.mark.parametrize(
