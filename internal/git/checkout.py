@@ -19,7 +19,7 @@ from internal.git.embedded import is_plain_directory, make_readable, put_back, s
 from internal.git.failure import GitFailed
 from internal.git.skeleton import borrow_objects, make_checkout_dir, point
 
-_LONG = Limits(timeout_seconds=900)
+_LONG = Limits(timeout_seconds=300)  # before the agent runs, when every wait can be cancelled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +114,6 @@ class Checkout:
         added = await self._git.run(
             *("add", "--all", "--ignore-errors", "."),
             place=place,
-            limits=_LONG,
             accept=(0, 1),
             durable=True,
         )

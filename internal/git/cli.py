@@ -34,6 +34,7 @@ _SETTINGS = (
     "core.ignoreCase=false",
     "core.untrackedCache=false",
     "core.splitIndex=false",
+    "core.bigFileThreshold=32m",  # larger files are streamed, not held in memory
     "core.quotePath=true",
     "credential.helper=",
     "diff.ignoreSubmodules=all",
@@ -112,7 +113,7 @@ class Access:
 class Limits:
     """When a command is ended: seconds of time, bytes of standard output."""
 
-    timeout_seconds: float = 300
+    timeout_seconds: float = 120
     max_output_bytes: int = 16 << 20
 
 

@@ -7,13 +7,16 @@ Three outputs of one comparison belong together: `--raw -z` says what happened t
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from internal.git.model import Changes, FileDiff, FileStatus
 
 _SECTION = re.compile(rb"^diff --git ", re.MULTILINE)
+_NO_BLOB = frozenset({b"000000", b"160000"})  # nothing there, and a submodule
 _STATUS = {
     "A": FileStatus.ADDED,
     "D": FileStatus.DELETED,
@@ -23,30 +26,80 @@ _STATUS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiffLimits:
-    """Bytes of text shown per file and in all, and of the whole patch."""
+    """
+    Bytes of text shown per file and in all, and of the whole patch; how many files are listed.
+
+    No patch is made where a changed file has more than `max_blob_bytes` on either side: git would
+    hold it in memory several times.
+    """
 
     max_file_bytes: int = 256 << 10
     max_text_bytes: int = 4 << 20
     max_patch_bytes: int = 32 << 20
+    max_blob_bytes: int = 32 << 20
+    max_files: int = 20_000
 
 
 DEFAULT_LIMITS = DiffLimits()
 
 
-def read_files(raw_and_numstat: bytes) -> tuple[FileDiff, ...]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """The first files of a difference, without their patches, and the counts of all of it."""
+
+    files: tuple[FileDiff, ...]
+    changes: Changes
+
+
+def count_files(raw: bytes) -> int:
+    """How many files `git diff-tree -r --no-renames --raw -z` named."""
+    return raw.count(b"\0") // 2
+
+
+def changed_blobs(raw: bytes) -> set[bytes]:
+    """The ids of all contents, old and new, that `--no-renames --raw -z` named."""
+    fields = _fields(raw)
+    found: set[bytes] = set()
+    for described, _path in zip(fields, fields, strict=False):
+        old_mode, new_mode, old, new, _ = described[1:].split(b" ")
+        found.update(
+            blob for mode, blob in ((old_mode, old), (new_mode, new)) if mode not in _NO_BLOB
+        )
+    return found
+
+
+def read_listing(said: bytes, *, max_files: int) -> Listing:
     """
-    The files of `git diff-tree -r -M --raw --numstat -z`, without their patches, in git's order.
+    What `git diff-tree -r --raw -z` said, with or without `--numstat`, in git's order.
+
+    Output that was cut at a limit is read as far as it goes.
     """
-    fields = iter(raw_and_numstat.split(b"\0"))
     files: list[FileDiff] = []
-    counted = 0
-    for part in fields:
-        if part.startswith(b":"):
-            files.append(_from_raw(part, fields))
-        elif part:
-            files[counted] = _with_counts(files[counted], part, fields)
+    statuses = Counter[FileStatus]()
+    counted = insertions = deletions = 0
+    fields = _fields(said)
+    with contextlib.suppress(StopIteration):  # the cut came within a record
+        for part in fields:
+            if part.startswith(b":"):
+                file = _from_raw(part, fields)
+                statuses[file.status] += 1
+                if len(files) < max_files:
+                    files.append(file)
+                continue
+            lines = _read_counts(part, fields)
+            if counted < len(files):
+                files[counted] = _with_counts(files[counted], lines)
             counted += 1
-    return tuple(files)
+            insertions += lines[0] if lines else 0
+            deletions += lines[1] if lines else 0
+    changes = Changes(
+        files_modified=statuses[FileStatus.MODIFIED] + statuses[FileStatus.RENAMED],
+        files_created=statuses[FileStatus.ADDED],
+        files_deleted=statuses[FileStatus.DELETED],
+        insertions=insertions,
+        deletions=deletions,
+    )
+    return Listing(files=tuple(files), changes=changes)
 
 
 def with_patches(
@@ -70,18 +123,6 @@ def with_patches(
     return tuple(shown)
 
 
-def count(files: Sequence[FileDiff]) -> Changes:
-    """The counts of a whole diff."""
-    statuses = [file.status for file in files]
-    return Changes(
-        files_modified=sum(s in {FileStatus.MODIFIED, FileStatus.RENAMED} for s in statuses),
-        files_created=statuses.count(FileStatus.ADDED),
-        files_deleted=statuses.count(FileStatus.DELETED),
-        insertions=sum(file.additions for file in files),
-        deletions=sum(file.deletions for file in files),
-    )
-
-
 def readable(path: bytes) -> str:
     """A path as text; bytes that are no UTF-8 are shown as `\\xNN`, so that no two look alike."""
     return path.decode(errors="backslashreplace")
@@ -95,14 +136,27 @@ def _from_raw(part: bytes, fields: Iterator[bytes]) -> FileDiff:
     return FileDiff(path=path, status=_STATUS.get(letter, FileStatus.MODIFIED))
 
 
-def _with_counts(file: FileDiff, part: bytes, fields: Iterator[bytes]) -> FileDiff:
+def _read_counts(part: bytes, fields: Iterator[bytes]) -> tuple[int, int] | None:
+    """Lines added and deleted, None for a binary file."""
     added, deleted, path = part.split(b"\t", 2)
     if not path:  # a rename: its two names follow
         next(fields)
         next(fields)
-    if added == b"-":
+    return None if added == b"-" else (int(added), int(deleted))
+
+
+def _with_counts(file: FileDiff, lines: tuple[int, int] | None) -> FileDiff:
+    if lines is None:
         return replace(file, binary=True)
-    return replace(file, additions=int(added), deletions=int(deleted))
+    return replace(file, additions=lines[0], deletions=lines[1])
+
+
+def _fields(said: bytes) -> Iterator[bytes]:
+    # Not split: hundreds of thousands of names would all be in memory at once.
+    start = 0
+    while (end := said.find(b"\0", start)) >= 0:
+        yield said[start:end]
+        start = end + 1
 
 
 def _sections(patch: bytes) -> Iterator[bytes]:

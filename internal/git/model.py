@@ -58,7 +58,10 @@ class Diff:
     `git diff --binary --full-index` output; empty when nothing changed, or when it is truncated.
     """
     truncated: bool = False
-    """The patch was larger than its limit and is left out; the counts are whole all the same."""
+    """
+    The patch is left out: it, or a file in it, was larger than its limit, or there were too many
+    files, of which `files` then has the first. The counts are whole as far as git could count.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

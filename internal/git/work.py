@@ -14,18 +14,34 @@ import asyncio
 import os
 import re
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
+
+import structlog
 
 from internal.git.checkout import Checkout
 from internal.git.cli import Git, Limits, Place
-from internal.git.diff import DEFAULT_LIMITS, DiffLimits, count, read_files, readable, with_patches
+from internal.git.diff import (
+    DEFAULT_LIMITS,
+    DiffLimits,
+    Listing,
+    changed_blobs,
+    count_files,
+    read_listing,
+    readable,
+    with_patches,
+)
 from internal.git.failure import GitFailed
 from internal.git.model import Diff, Snapshot
+from internal.process.command import CommandResult
 
 _WHO = "CodeForge <codeforge@localhost> 0 +0000"
-_COMPARE = ("diff-tree", "-r", "-M", "--no-ext-diff", "--no-textconv", "--no-color")
+_COMPARE = ("diff-tree", "-r", "--no-ext-diff", "--no-textconv", "--no-color")
 _NAMES = Limits(max_output_bytes=64 << 20)
+_EXACT = "-M100%"  # by ids; to find others git reads every candidate whole
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}\Z")
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class TrustedRepo:
@@ -65,7 +81,7 @@ class TrustedRepo:
         return Snapshot(
             commit=commit,
             claim=claim,
-            embedded=tuple(readable(os.fsencode(path)) for path in recorded.embedded),
+            embedded=await asyncio.to_thread(_readable_paths, recorded.embedded),
             complete=recorded.complete,
         )
 
@@ -105,36 +121,34 @@ class TrustedRepo:
         """
         What changed from *base* to *head*, with renames found.
 
-        Counts are always whole; texts are left out file by file where *limits* end them, the patch
-        as a whole, which `truncated` says.
+        Texts are left out file by file where *limits* end them. A change that is too large is
+        `truncated`: without a patch, of too many files the first, counted as far as git can.
 
         Raises:
             GitFailed: one of the commits is not here.
         """
-        names, patch = await asyncio.gather(
-            self._git.run(
-                *_COMPARE,
-                *("--raw", "--numstat", "-z", base, head),
-                place=self._place,
-                limits=_NAMES,
-            ),
-            self._git.run(
-                *_COMPARE,
-                *("-p", "--binary", "--full-index", base, head),
-                place=self._place,
-                limits=Limits(max_output_bytes=limits.max_patch_bytes),
-            ),
-        )
-        if names.truncated:
-            raise GitFailed("the change touches more files than can be listed")
-        files = read_files(names.stdout)
+        raw = await self._compare("--raw", "-z", "--no-renames", base, head, limits=_NAMES)
+        is_large = raw.truncated or count_files(raw.stdout) > limits.max_files
+        if is_large or await self._has_large_blob(raw.stdout, limits.max_blob_bytes):
+            listing, patch = await self._list(base, head, limits, _EXACT), None
+        else:
+            listing, patch = await asyncio.gather(
+                self._list(base, head, limits, "-M"), self._patch(base, head, limits)
+            )
+        if listing is None:  # the names alone, then, which were cheap
+            patch = None
+            listing = await asyncio.to_thread(read_listing, raw.stdout, max_files=limits.max_files)
+        files = listing.files
+        if patch is not None:
+            files = await asyncio.to_thread(with_patches, files, patch.stdout, limits)
+        is_whole = patch is not None and not patch.truncated
         return Diff(
             base=base,
             head=head,
-            files=with_patches(files, patch.stdout, limits),
-            changes=count(files),
-            patch=b"" if patch.truncated else patch.stdout,
-            truncated=patch.truncated,
+            files=files,
+            changes=listing.changes,
+            patch=patch.stdout if patch is not None and is_whole else b"",
+            truncated=not is_whole,
         )
 
     async def drop(self, claim: str) -> None:
@@ -143,6 +157,44 @@ class TrustedRepo:
         for path in (self.path / _reference(claim), self.index(claim)):
             for left in (path, path.with_name(f"{path.name}.lock")):
                 await asyncio.to_thread(left.unlink, missing_ok=True)
+
+    async def _compare(self, *arguments: str, limits: Limits) -> CommandResult:
+        return await self._git.run(*_COMPARE, *arguments, place=self._place, limits=limits)
+
+    async def _has_large_blob(self, raw: bytes, max_blob_bytes: int) -> bool:
+        blobs = await asyncio.to_thread(changed_blobs, raw)
+        if not blobs:
+            return False
+        said = await self._git.run(
+            *("cat-file", "--buffer", "--batch-check=%(objectsize)"),
+            place=self._place,
+            stdin=b"\n".join(blobs) + b"\n",
+        )
+        return await asyncio.to_thread(_is_any_above, said.stdout.split(), max_blob_bytes)
+
+    async def _list(self, base: str, head: str, limits: DiffLimits, renames: str) -> Listing | None:
+        """All files with their counts; None when that is too much for git."""
+        try:
+            said = await self._compare(
+                *("--raw", "--numstat", "-z", renames, base, head), limits=_NAMES
+            )
+        except GitFailed as error:
+            log.warning("git.lines_not_counted", error=error.message)
+            return None
+        if said.truncated:
+            return None
+        return await asyncio.to_thread(read_listing, said.stdout, max_files=limits.max_files)
+
+    async def _patch(self, base: str, head: str, limits: DiffLimits) -> CommandResult | None:
+        """The patch up to its limit; None when git could not make it."""
+        try:
+            return await self._compare(
+                *("-p", "--binary", "--full-index", "-M", base, head),
+                limits=Limits(max_output_bytes=limits.max_patch_bytes),
+            )
+        except GitFailed as error:
+            log.warning("git.patch_not_made", error=error.message)
+            return None
 
     async def _commit(self, tree: str, base: str, claim: str) -> str:
         head = f"tree {tree}\nparent {base}\nauthor {_WHO}\ncommitter {_WHO}\n"
@@ -165,6 +217,14 @@ def safe_name(name: str) -> str:
     if not _SAFE_NAME.match(name):
         raise GitFailed(f"not an id: {name!r}")
     return name
+
+
+def _readable_paths(paths: Iterable[str]) -> tuple[str, ...]:
+    return tuple(readable(os.fsencode(path)) for path in paths)
+
+
+def _is_any_above(sizes: Iterable[bytes], limit: int) -> bool:
+    return any(int(size) > limit for size in sizes)
 
 
 def _can_compare(tree: Path, index: Path) -> bool:
