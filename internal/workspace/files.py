@@ -1,5 +1,5 @@
 """
-Files that an agent has written: removed and copied without following a link, however they are made.
+Files that an agent has written: removed and measured without following a link, however made.
 
 An agent may lock its directories, nest them deeper than a path can be long, or leave links to our
 own files. Nothing here recurses and nothing opens what a link points to. The agent must have ended.
@@ -11,7 +11,6 @@ import contextlib
 import errno
 import os
 import secrets
-import shutil
 import stat
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -60,33 +59,6 @@ def empty_grave(grave: Path) -> None:
                     os.unlink(entry.path)
     with _may_be_gone():
         os.rmdir(grave)
-
-
-def copy(source: Path, destination: Path, *, leave_out: frozenset[str] = frozenset()) -> None:
-    """
-    Copy a directory to the new *destination*: files, links as links, modes and times.
-
-    Left out are the top-level names in *leave_out*, sockets and pipes, what cannot be read, and
-    what is nested too deep for a path.
-
-    Raises:
-        OSError: no room, or *destination* exists.
-    """
-    os.mkdir(destination, 0o700)
-    pending = [(source, destination)]
-    while pending:
-        folder, target = pending.pop()
-        for entry in list(os.scandir(folder)):
-            if folder == source and entry.name in leave_out:
-                continue
-            if _is_dir(entry):
-                with _unreadable_left_out():
-                    os.mkdir(target / entry.name, 0o700)
-                    os.scandir(entry.path).close()
-                    pending.append((Path(entry.path), target / entry.name))
-            elif entry.is_symlink() or entry.is_file(follow_symlinks=False):
-                with _unreadable_left_out():
-                    shutil.copy2(entry.path, target / entry.name, follow_symlinks=False)
 
 
 def unlock(folder: Path) -> None:
@@ -139,16 +111,6 @@ def _move_up(folder: Path, grave: Path, number: int) -> int:
 
 def _is_dir(entry: os.DirEntry[str]) -> bool:
     return entry.is_dir(follow_symlinks=False)
-
-
-@contextmanager
-def _unreadable_left_out() -> Generator[None]:
-    with contextlib.suppress(PermissionError, FileNotFoundError):
-        try:
-            yield
-        except OSError as error:
-            if error.errno != errno.ENAMETOOLONG:
-                raise
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:

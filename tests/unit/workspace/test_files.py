@@ -1,4 +1,4 @@
-"""Removing and copying what an agent wrote."""
+"""Removing and measuring what an agent wrote."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from internal.workspace.files import copy, disk_bytes, empty_grave, remove
+from internal.workspace.files import disk_bytes, empty_grave, remove
 
 
 def _plant(root: Path) -> Path:
@@ -51,25 +51,6 @@ def test_names_like_those_of_the_removal_are_in_nobodys_way(tmp_path: Path) -> N
     remove(tmp_path / "tree")
 
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_copy_has_links_and_modes_and_not_what_is_left_out(tmp_path: Path) -> None:
-    """Files, empty directories, links as links; named top-level entries and pipes do not come."""
-    source = tmp_path / "source"
-    (source / "a" / "empty").mkdir(parents=True)
-    (source / "a" / "run").write_text("x")
-    (source / "a" / "run").chmod(0o750)
-    (source / "a" / ".cache").mkdir()
-    (source / ".cache").mkdir()
-    (source / "broken").symlink_to("/nowhere")
-    os.mkfifo(source / "pipe")
-
-    copy(source, tmp_path / "copy", leave_out=frozenset({".cache"}))
-
-    found = sorted(str(path.relative_to(tmp_path / "copy")) for path in tmp_path.glob("copy/**/*"))
-    assert found == ["a", "a/.cache", "a/empty", "a/run", "broken"]
-    assert (tmp_path / "copy/a/run").stat().st_mode & 0o777 == 0o750
-    assert (tmp_path / "copy/broken").is_symlink()
 
 
 def test_the_size_of_a_directory_is_what_it_takes_on_disk(tmp_path: Path) -> None:
