@@ -18,9 +18,11 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from internal.rdb.cancellation import end_if_cancelled
 from internal.rdb.keys import Keys
 from internal.task.queue import ref_of
 from internal.worker.lease import Heartbeat
+from internal.worker.loops import run_until
 
 log = structlog.get_logger(__name__)
 
@@ -38,17 +40,21 @@ class ControlLoop:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Listen until *stop*; a broken connection is made anew."""
-        while not stop.is_set():
+        await run_until(stop, self._listen_again())
+
+    async def _listen_again(self) -> None:
+        while True:
             try:
-                await self._listen(stop)
+                await self._listen()
             except (RedisError, OSError) as error:
                 log.debug("control.redis_away", error=str(error))
                 await asyncio.sleep(_PAUSE_SECONDS)
 
-    async def _listen(self, stop: asyncio.Event) -> None:
+    async def _listen(self) -> None:
         async with self._subscriber.pubsub() as pubsub:
             await pubsub.subscribe(self._channel)
-            while not stop.is_set():
+            while True:
+                end_if_cancelled()
                 message = cast(
                     "Mapping[str, object] | None",
                     await pubsub.get_message(ignore_subscribe_messages=True, timeout=_READ_SECONDS),

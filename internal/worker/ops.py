@@ -1,4 +1,8 @@
-"""Loop: answers the ops of this home, one at a time; each is safe to repeat."""
+"""
+Loop: answers the ops of this home, one at a time.
+
+Each is safe to repeat, so one that is lost with a stop or a worker is asked again.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +16,10 @@ from redis.exceptions import RedisError
 
 from internal.errors import CodeforgeError, NotFound
 from internal.git.workstore import WorkStore
+from internal.rdb.cancellation import end_if_cancelled
 from internal.task import diffstore
 from internal.task.ops import Op, OpKind, Ops
+from internal.worker.loops import run_until
 
 log = structlog.get_logger(__name__)
 
@@ -29,8 +35,12 @@ class OpsLoop:
         self._home = home
 
     async def run(self, stop: asyncio.Event) -> None:
-        """The loop; it ends within the few seconds of a blocking read."""
-        while not stop.is_set():
+        """The loop."""
+        await run_until(stop, self._take_again())
+
+    async def _take_again(self) -> None:
+        while True:
+            end_if_cancelled()
             try:
                 op = await self._ops.take(self._home)
                 if op is not None:
