@@ -26,6 +26,6 @@ async def test_a_webhook_outlives_the_worker_that_finished_the_run(site: Site) -
         (received,) = await receiver.wait_for(1)
 
     final = (await site.events(task))[-1]
-    assert received.headers["x-codeforge-delivery"] == f"evt_{task}_{final['id']}"
+    assert received.headers["webhook-id"] == f"evt_{task}_{final['id']}"
     body = json.loads(received.body)
     assert (body["type"], body["task_id"], body["result"]) == ("task.completed", task, "done")

@@ -11,6 +11,7 @@ from pathlib import Path
 from internal.agent import demo_program
 
 _HEAD = f"#!{sys.executable} -IS\nimport json, os, signal, sys\n"
+_PROBED = 'if sys.argv[1:] == ["--version"]: sys.exit()'
 _QUICK = """
 sys.stdin.buffer.read()
 with open("quick.txt", "w") as file:
@@ -42,7 +43,17 @@ def poison_cli(directory: Path) -> str:
     return _write(directory / "poison-cli", _POISON)
 
 
+def shell_cli(directory: Path, script: str) -> str:
+    """An agent that is a shell script; what it is told it does not read."""
+    probed = '[ "$1" = --version ] && exit\n'
+    return _install(directory / "shell-cli", f"#!/bin/sh\n{probed}{script}\n")
+
+
 def _write(path: Path, source: str) -> str:
-    path.write_text(_HEAD + source)
+    return _install(path, f"{_HEAD}{_PROBED}{source}")
+
+
+def _install(path: Path, source: str) -> str:
+    path.write_text(source)
     path.chmod(0o755)
     return str(path)

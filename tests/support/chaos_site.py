@@ -221,6 +221,7 @@ class Site:
         """Check that all tasks are finished, and that Redis holds nothing but their records."""
         for task in self.tasks:
             await self.finished(task)
+        await self.core.queue.reap(home_grace_seconds=60)  # empty lists of homes go with the chores
         check_at_rest(await self.world())
         leaked = await leaked_keys(self.core.redis)
         assert not leaked, f"keys without TTL are left: {leaked}"

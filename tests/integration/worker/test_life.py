@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
+from internal.task.model import Claim, Reason, Task
+from internal.task.queue import TaskQueue
 from internal.task.state import State
+from tests.support.chaos_cli import shell_cli
 from tests.support.chaos_site import Site
+
+_KEPT = "write kept.txt: x\nsay written"
 
 
 async def test_a_task_runs_to_its_end_and_leaves_its_work(site: Site) -> None:
@@ -19,3 +28,128 @@ async def test_a_task_runs_to_its_end_and_leaves_its_work(site: Site) -> None:
     assert found.changes.files_created == 1
     assert (await site.names(task))[-1] == "result/task_completed"
     await site.settle()
+
+
+@pytest.mark.parametrize(
+    ("limits", "reason", "kind"),
+    [
+        ({"timeout_seconds": 2}, Reason.TIMEOUT, "total"),
+        ({"silence_seconds": 1}, Reason.IDLE_TIMEOUT, "silence"),
+    ],
+)
+async def test_a_limit_ends_a_run_and_keeps_what_it_did(
+    site: Site, limits: dict[str, Any], reason: Reason, kind: str
+) -> None:
+    """Its output, usage and work are recorded, the failure names the limit."""
+    async with site.worker():
+        task = await site.submit(f"{_KEPT}\nhang", **limits)
+
+        found = await site.finished(task)
+
+    assert _reason(found) is reason
+    assert found.failure is not None
+    assert "timed out" in found.failure.message
+    assert await site.said(task) == ["written"]
+    assert found.usage.input_tokens > 0
+    assert b"kept.txt" in await site.patch(task)
+    told = [event["data"] for event in await site.events(task) if event["event"] == "task_timeout"]
+    assert told == [{"timeout_seconds": next(iter(limits.values())), "kind": kind}]
+    await site.settle()
+
+
+async def test_a_failed_agent_leaves_its_work_and_the_end_of_its_log(site: Site) -> None:
+    """`detail.log_tail` is what it wrote to stderr last."""
+    agent = shell_cli(site.directory, "echo x > kept.txt; echo the reason >&2; exit 3")
+    async with site.worker(CLI__DEMO__PATH=agent):
+        task = await site.submit("anything")
+
+        found = await site.finished(task)
+
+    assert _reason(found) is Reason.AGENT_FAILED
+    assert found.failure is not None
+    assert found.failure.detail is not None
+    assert "the reason" in found.failure.detail["log_tail"]
+    assert b"kept.txt" in await site.patch(task)
+    await site.settle()
+
+
+async def test_a_missing_agent_fails_its_task_alone(site: Site) -> None:
+    """`agent_missing`, at once, never repeated by itself."""
+    async with site.worker(CLI__DEMO__PATH="/nowhere/demo"):
+        task = await site.submit("say done")
+
+        found = await site.finished(task)
+
+    assert _reason(found) is Reason.AGENT_MISSING
+    assert found.attempt == 1
+    await site.settle()
+
+
+async def test_an_agent_that_ruins_its_own_tree_fails_with_what_it_said(site: Site) -> None:
+    """There is nothing to record, and its result and usage count all the same."""
+    usage = '{"type":"usage","input_tokens":7,"output_tokens":1}'
+    result = '{"type":"result","text":"ruined"}'
+    agent = shell_cli(site.directory, f"rm -rf \"$PWD\"; echo '{usage}'; echo '{result}'")
+    async with site.worker(CLI__DEMO__PATH=agent):
+        task = await site.submit("anything")
+
+        found = await site.finished(task)
+
+    assert _reason(found) is Reason.INTERNAL_ERROR
+    assert found.result == "ruined"
+    assert found.usage.input_tokens == 7
+    await site.settle()
+
+
+async def test_a_rate_limited_run_repeats_by_itself_later(site: Site) -> None:
+    """It waits with the reason `retry`, which takes no life."""
+    async with site.worker():
+        task = await site.submit("fail rate_limited slow down")
+
+        waiting = await site.until_task(task, "waits", lambda found: found.wait is not None)
+
+        assert waiting.wait is not None
+        assert (waiting.wait.reason, waiting.retries, waiting.lost) == ("retry", 1, 0)
+        assert "system/warning" in await site.names(task)
+        await site.cancel(task)
+    await site.settle()
+
+
+async def test_a_cancel_while_the_end_is_reported_wins(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Accepted before the finish was written: the run is canceled, with its result and work."""
+    finish = TaskQueue.finish
+
+    async def finish_too_late(queue: TaskQueue, claim: Claim, *rest: Any) -> State:
+        if not (await site.task(claim.task.id)).cancel_requested:
+            await site.cancel(claim.task.id)
+        return await finish(queue, claim, *rest)
+
+    monkeypatch.setattr(TaskQueue, "finish", finish_too_late)
+    async with site.worker():
+        task = await site.submit(f"{_KEPT}\nsay done")
+
+        found = await site.finished(task)
+
+    assert _reason(found) is Reason.CANCELED
+    assert found.result == "done"
+    assert b"kept.txt" in await site.patch(task)
+    assert (await site.names(task)).count("system/task_cancelled") == 1
+    await site.settle()
+
+
+async def test_a_flood_of_output_ends_as_any_other_run(site: Site) -> None:
+    """What is too much is left out, and the log says so."""
+    async with site.worker():
+        task = await site.submit("flood 30 MiB\nline 5 MB\nsay done")
+
+        found = await site.finished(task)
+
+    assert (found.status, found.result) == (State.COMPLETED, "done")
+    assert (await site.names(task)).count("stream/truncated") == 1
+    await site.settle()
+
+
+def _reason(task: Task) -> Reason | None:
+    return task.failure.reason if task.failure else None
