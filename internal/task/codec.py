@@ -36,6 +36,11 @@ Hash = Mapping[str, str]
 
 EMPTY_USAGE = encode(dataclasses.asdict(Usage()))
 
+# Read by name: `asdict` copies in depth, and these are flat.
+_USAGE = tuple(field.name for field in dataclasses.fields(Usage))
+_CHANGES = tuple(field.name for field in dataclasses.fields(Changes))
+_WORK = tuple(field.name for field in dataclasses.fields(Work))
+
 
 def decode_task(fields: Hash, iterations: Hash | None = None) -> Task:
     """A task from its hash and, when asked for, the hash of its iterations."""
@@ -131,8 +136,7 @@ def decode_work(text: str | None) -> Work | None:
 
 def encode_usage(usage: Usage) -> str:
     """An agent's number that JSON does not have (NaN, infinities) counts as none."""
-    members = dataclasses.asdict(usage)
-    return encode({name: _finite(value) for name, value in members.items()})
+    return encode({name: _finite(getattr(usage, name)) for name in _USAGE})
 
 
 def storable(text: str) -> str:
@@ -144,7 +148,8 @@ def encode_changes(changes: Changes | None) -> str:
     """As the API shows it, with `diff_stats`; "" for None."""
     if changes is None:
         return ""
-    return encode({**dataclasses.asdict(changes), "diff_stats": changes.diff_stats})
+    members = {name: getattr(changes, name) for name in _CHANGES}
+    return encode({**members, "diff_stats": changes.diff_stats})
 
 
 def encode_failure(failure: Failure | None) -> str:
@@ -161,7 +166,7 @@ def encode_failure(failure: Failure | None) -> str:
 
 
 def encode_work(work: Work | None) -> str:
-    return "" if work is None else encode(dataclasses.asdict(work))
+    return "" if work is None else encode({name: getattr(work, name) for name in _WORK})
 
 
 def encode_config(config: TaskConfig) -> str:

@@ -17,6 +17,8 @@ from internal.agent.model import AgentEvent
 RAW_LIMIT_BYTES = 16 * 1024
 """A CLI's own line beyond this is left out of the event."""
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
 FINAL_EVENTS = frozenset(
     {
         ("result", "task_completed"),
@@ -65,6 +67,5 @@ def from_agent(event: AgentEvent) -> NewEvent:
 
 
 def encode(value: Any) -> str:
-    """Compact JSON; lone surrogates (from broken output) become U+FFFD."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return text.encode("utf-8", "replace").decode("utf-8")
+    """Compact JSON; lone surrogates (from broken output) become question marks."""
+    return _ENCODER.encode(value).encode("utf-8", "replace").decode("utf-8")

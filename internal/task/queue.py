@@ -26,18 +26,13 @@ from internal.task import scripts
 from internal.task.codec import (
     decode_task,
     decode_work,
-    encode_changes,
-    encode_failure,
-    encode_usage,
-    encode_work,
     storable,
 )
 from internal.task.event import NewEvent, encode
 from internal.task.model import Claim, Outcome
+from internal.task.outcome import finish_args
 from internal.task.state import State
 
-_RESULT_IN_EVENT = 2_000
-_RESULT_IN_WEBHOOK_BYTES = 16 * 1024
 _BELL_SECONDS = 2
 
 
@@ -171,23 +166,9 @@ class TaskQueue:
             CancelAccepted: report it again with reason `canceled`.
             Unavailable: written, but not yet on a replica; repeat.
         """
-        failure, work = outcome.failure, outcome.work
         args: list[str | bytes | int | float] = [
-            ref_of(claim),
-            claim.token,
-            operation,
-            State.FAILED.value if failure else State.COMPLETED.value,
-            failure.reason.value if failure else "",
-            encode_failure(failure),
-            storable(outcome.result or ""),
-            encode_changes(outcome.changes),
-            encode_usage(outcome.usage),
-            encode_work(work),
-            work.home if work else "",
-            "1" if work and work.truncated else "0",
-            outcome.stored_diff or b"",
-            _final_data(claim, outcome),
-            _webhook_members(outcome),
+            *(ref_of(claim), claim.token, operation),
+            *finish_args(outcome, claim.task.iteration),
             *_triples(tail),
         ]
         reply = await scripts.FINISH.durable(
@@ -347,34 +328,3 @@ def _judge(reply: list[Any]) -> list[Any]:
 
 def _triples(events: Sequence[NewEvent]) -> list[str]:
     return [part for event in events for part in (event.type, event.event, event.data)]
-
-
-def _final_data(claim: Claim, outcome: Outcome) -> str:
-    iteration = claim.task.iteration
-    if outcome.failure:
-        failure = encode_failure(outcome.failure)
-        error = encode(outcome.failure.message)
-        return f'{{"error":{error},"failure":{failure},"iteration":{iteration}}}'
-    result = encode((outcome.result or "")[:_RESULT_IN_EVENT])
-    return (
-        f'{{"result":{result},"changes_summary":{encode_changes(outcome.changes) or "null"},'
-        f'"usage":{encode_usage(outcome.usage)},"iteration":{iteration}}}'
-    )
-
-
-def _webhook_members(outcome: Outcome) -> str:
-    members: list[str] = []
-    if outcome.result:
-        cut = outcome.result.encode("utf-8", "replace")[:_RESULT_IN_WEBHOOK_BYTES].decode(
-            errors="ignore"
-        )
-        members.append(f'"result":{encode(cut)}')
-        if cut != outcome.result:
-            members.append('"result_truncated":true')
-    if outcome.failure:
-        members.append(f'"error":{encode(outcome.failure.message)}')
-        members.append(f'"failure":{encode_failure(outcome.failure)}')
-    if outcome.changes:
-        members.append(f'"changes_summary":{encode_changes(outcome.changes)}')
-    members.append(f'"usage":{encode_usage(outcome.usage)}')
-    return "".join(f",{member}" for member in members)

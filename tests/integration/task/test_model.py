@@ -43,7 +43,7 @@ from tests.support.world import World, check, check_at_rest
 
 T = TypeVar("T")
 _EXAMPLES = int(os.environ.get("CODEFORGE_MODEL_EXAMPLES", "0"))
-_STEPS = int(os.environ.get("CODEFORGE_MODEL_STEPS", "50"))
+_STEPS = int(os.environ.get("CODEFORGE_MODEL_STEPS", "40"))
 _TENANTS = ("a", "b-1")
 _REPOS = ("r", "s")
 _HOMES = ("h1", "h2")
@@ -89,7 +89,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self._runner = asyncio.Runner()
+        self._loop = asyncio.new_event_loop()
         self._stack = ExitStack()
         self.redis = Redis.from_url(self.url, decode_responses=True, protocol=3)
         self.lab = Lab(self.redis, Keys("lab:"))
@@ -103,10 +103,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.world = World({})
 
     def do(self, work: Awaitable[T]) -> T:
-        async def awaited() -> T:
-            return await work
-
-        return self._runner.run(awaited())
+        return self._loop.run_until_complete(work)
 
     def teardown(self) -> None:
         try:
@@ -115,7 +112,7 @@ class QueueMachine(RuleBasedStateMachine):
         finally:
             self.do(self.redis.aclose())
             self._stack.close()
-            self._runner.close()
+            self._loop.close()
 
     @initialize(tenant_cap=st.integers(0, 2), repo_cap=st.integers(0, 1), tasks=st.integers(2, 5))
     def begin(self, tenant_cap: int, repo_cap: int, tasks: int) -> None:
@@ -402,8 +399,8 @@ class QueueMachine(RuleBasedStateMachine):
 
     def _live_on(self, seconds: int) -> None:
         """Time passes for those who are there."""
-        for _ in range(0, seconds, 3):
-            self.do(self.lab.sleep(3))
+        for _ in range(0, seconds, 4):
+            self.do(self.lab.sleep(4))
             self.do(self.lab.beat("bystander", "elsewhere", []))
             for worker in self.workers:
                 self._beat(worker)
@@ -583,7 +580,7 @@ def test_random_histories_keep_every_rule(redis_server: RedisServer) -> None:
     run_state_machine_as_test(
         Machine,
         settings=settings(
-            max_examples=_EXAMPLES or 60,
+            max_examples=_EXAMPLES or 40,
             stateful_step_count=_STEPS,
             derandomize=not _EXAMPLES,
             deadline=None,
