@@ -9,6 +9,7 @@ import sys
 from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import structlog
 import uvloop
@@ -23,7 +24,7 @@ from internal.config.settings import Settings
 from internal.crypto.bearer import make_token
 from internal.crypto.masterkey import is_weak, make_key, parse_key
 from internal.errors import Invalid
-from internal.redact import Redactor
+from internal.redact import KNOWN
 from internal.telemetry.logs import configure
 
 log = structlog.get_logger(__name__)
@@ -48,16 +49,16 @@ def load(environ: Mapping[str, str], *, data_dir: Path | None = None) -> Loaded:
 
 def start_logs(settings: Settings, secrets: Secrets | None = None) -> None:
     """Configure this process' logs; from then on its secrets are taken out of every line."""
-    hidden = [settings.redis.url.get_secret_value()]
+    KNOWN.add(*filter(None, [urlsplit(settings.redis.url.get_secret_value()).password]))
     if secrets is not None:
-        hidden += [secrets.auth_token, secrets.hmac_secret]
+        KNOWN.add(secrets.auth_token, secrets.hmac_secret)
     form = settings.logging.format
     if form == "auto":
         form = "console" if sys.stderr.isatty() else "json"
     configure(
         level=settings.logging.level,
         form="json" if form == "json" else "console",
-        redact=Redactor(filter(None, hidden)).redact,
+        redact=KNOWN.redact,
     )
 
 

@@ -21,6 +21,7 @@ from internal.agent.model import AgentRequest, AgentResult, Ending
 from internal.clock import Clock
 from internal.crypto.box import Box
 from internal.errors import CodeforgeError, Fenced
+from internal.redact import KNOWN
 from internal.task import diffstore
 from internal.task.event import new_event
 from internal.task.model import Claim, Failure, Outcome, Reason, Work
@@ -121,14 +122,8 @@ class Executor:
         try:
             agent = self._agents.find(run.claim.task.config.cli)
             secrets = open_secrets(self._box, run.claim)
-            step = self._preparer.prepare(
-                run.claim, agent, run.recorder, token=secrets.access_token
-            )
-            prepared = await self._until_stopped(run, step)
-            await self._start_running(run, prepared)
-            ended = await self._run_agent(run, agent, prepared, secrets)
-            hidden = (*secrets.values(), *self._agents.credentials(agent))
-            return await self._conclude(run, prepared, ended, hidden)
+            with KNOWN.using(*secrets.values()):
+                return await self._steps(run, agent, secrets)
         except _Stopped as stopped:
             return self._end_early(run, stopped.reason, Outcome())
         except CancelAccepted:
@@ -139,6 +134,15 @@ class Executor:
             if not isinstance(error, CodeforgeError):
                 log.exception("run.failed")
             return self._fail(run, failures.of_error(error), Outcome())
+
+    async def _steps(self, run: Run, agent: Agent, secrets: Secrets) -> End:
+        """Prepare, run, record; every early end is an exception."""
+        step = self._preparer.prepare(run.claim, agent, run.recorder, token=secrets.access_token)
+        prepared = await self._until_stopped(run, step)
+        await self._start_running(run, prepared)
+        ended = await self._run_agent(run, agent, prepared, secrets)
+        hidden = (*secrets.values(), *self._agents.credentials(agent))
+        return await self._conclude(run, prepared, ended, hidden)
 
     async def _start_running(self, run: Run, prepared: Prepared) -> None:
         fields = {"base_commit": prepared.base, "isolation": self._agents.isolation}
