@@ -23,7 +23,7 @@ from internal.task.viewer import Closed, Done, Events, Reset, Shown, Viewer
 HEARTBEAT_SECONDS = 15
 SEND_SECONDS = 30
 _EVENTS_PER_CHUNK = 50
-"""After each chunk others run: a loop that is never paused would starve them."""
+"""Between chunks others run: a loop that is never paused would starve them."""
 
 _HEADERS = [
     (b"content-type", b"text/event-stream"),
@@ -81,9 +81,10 @@ class EventStream:
             if not frames and loop.time() >= quiet_until:
                 frames = [": keepalive\n\n"]
             for start in range(0, len(frames), _EVENTS_PER_CHUNK):
+                if start:
+                    await asyncio.sleep(0)
                 await _send(send, "".join(frames[start : start + _EVENTS_PER_CHUNK]))
                 quiet_until = loop.time() + HEARTBEAT_SECONDS
-                await asyncio.sleep(0)
         await send({"type": "http.response.body", "body": b""})
 
     def _frames(self, shown: Shown | None) -> tuple[Sequence[str], bool]:

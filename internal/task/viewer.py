@@ -107,11 +107,12 @@ class Bell:
 
     async def wait(self, seconds: float) -> bool:
         """Until the next ring; False when there was none in *seconds*."""
-        try:
-            async with asyncio.timeout(max(seconds, 0)):
-                await self._rung.wait()
-        except TimeoutError:
-            return False
+        if not self._rung.is_set():
+            try:
+                async with asyncio.timeout(max(seconds, 0)):
+                    await self._rung.wait()
+            except TimeoutError:
+                return False
         self._rung.clear()
         return True
 
