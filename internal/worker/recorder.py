@@ -1,6 +1,9 @@
 """
 Events of one run on their way to the log: batches of at most 50 ms or 64 KiB.
 
+What comes after a pause goes at once, so an agent's first word is not held back; what comes while
+that is on its way, or within 50 ms, goes together. A silent run costs nothing.
+
 A batch has a number within its claim, so a repeat after a lost reply is added once. While Redis is
 away the batch is repeated and the rest waits here; `room` holds the producer back, and the agent's
 shim has frozen it by then. What Redis has no memory for is dropped and counted: a run that can
@@ -11,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 
 import structlog
 from redis.exceptions import OutOfMemoryError
@@ -40,6 +44,7 @@ class Recorder:
         self._bytes = 0
         self._batch = 0
         self._sending = asyncio.Lock()
+        self._some = asyncio.Event()
         self._full = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
@@ -68,11 +73,12 @@ class Recorder:
         return (new_event("system", "warning", told),)
 
     def add(self, event: NewEvent) -> None:
-        """Take an event; it is in the log 50 ms later, or after `flush`."""
+        """Take an event; it is on its way to the log within 50 ms."""
         if self._fenced:
             return
         self._waiting.append(event)
         self._bytes += event.size
+        self._some.set()
         if self._bytes >= BATCH_BYTES:
             self._full.set()
         if self._bytes >= _BUFFER_BYTES:
@@ -96,13 +102,11 @@ class Recorder:
 
     async def _run(self) -> None:
         while True:
-            try:
+            await self._some.wait()
+            await self._send()
+            with suppress(TimeoutError):
                 async with asyncio.timeout(BATCH_SECONDS):
                     await self._full.wait()
-            except TimeoutError:
-                pass
-            if self._waiting:
-                await self._send()
 
     async def _send(self) -> None:
         async with self._sending:
@@ -120,13 +124,18 @@ class Recorder:
             if count and size + event.size > BATCH_BYTES:
                 break
             size, count = size + event.size, count + 1
-        batch, self._waiting = self._waiting[:count], self._waiting[count:]
-        self._bytes -= size
-        if self._bytes < BATCH_BYTES:
-            self._full.clear()
-        if self._bytes < _BUFFER_BYTES:
-            self._room.set()
+        batch = self._waiting[:count]
+        self._keep(self._waiting[count:], self._bytes - size)
         return batch
+
+    def _keep(self, waiting: list[NewEvent], size: int) -> None:
+        self._waiting, self._bytes = waiting, size
+        if not waiting:
+            self._some.clear()
+        if size < BATCH_BYTES:
+            self._full.clear()
+        if size < _BUFFER_BYTES:
+            self._room.set()
 
     async def _deliver(self, number: int, batch: Sequence[NewEvent]) -> None:
         async def append() -> bool:
@@ -141,8 +150,7 @@ class Recorder:
                 return
         except Fenced:
             self._fenced = True
-            self._waiting.clear()
-            self._room.set()
+            self._keep([], 0)
             return
         except Exception:  # refused for good: it costs these events, not the run
             log.exception("recorder.refused")
