@@ -21,7 +21,7 @@ from typing import Any, cast
 
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, RedisError
 
 from internal.errors import BadRequest, CodeforgeError, Unavailable
 from internal.ids import random_token
@@ -49,8 +49,13 @@ _ANSWER_SECONDS = 300
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    id: str
+    raw_id: bytes
+    """As it stands in the list, where a program may have pushed something that looks leased."""
     payload: bytes
+
+    @property
+    def id(self) -> str:
+        return self.raw_id.decode(errors="backslashreplace")
 
 
 class InputListener:
@@ -90,20 +95,40 @@ class InputListener:
             except Unavailable as error:
                 log.warning("input.redis_away", error=error.message)
                 await _pause(stop)
+            except RedisError as error:  # a key of another type: somebody has to put it right
+                log.error("input.failed", error=str(error))  # noqa: TRY400 -- says it all
+                await _pause(stop)
             end_if_cancelled()
 
     async def serve_one(self) -> bool:
-        """Answer one pending payload; False when there is none that nobody works on."""
+        """
+        Answer one pending payload; False when there is none that nobody works on.
+
+        Raises:
+            Unavailable, RedisError: Redis did not do its part. Nothing else: a payload that
+            cannot even be refused is settled without an answer.
+        """
         entry = await self._take()
         if entry is None:
             return False
-        correlation = _correlation_of(entry.payload)
-        answer = await self._answer(entry, correlation)
         keys = [self._keys.input_pending()]
-        if correlation is not None:
-            keys.append(self._keys.input_result(correlation))
-        text = json.dumps(answer, ensure_ascii=False)
-        await _SETTLE(self._redis, keys, [entry.id, text, _ANSWER_SECONDS])
+        text = b""
+        try:
+            correlation = _correlation_of(entry.payload)
+            text = _encode(await self._answer(entry, correlation))
+        except Unavailable:
+            raise  # the entry stays; it is given again when its lease ends
+        except Exception as error:  # noqa: BLE001 -- no payload may end the loop
+            log.error(  # noqa: TRY400 -- a message and a traceback can quote the payload
+                "input.dropped",
+                entry=entry.id,
+                error=type(error).__name__,
+                bytes=len(entry.payload),
+            )
+        else:
+            if correlation is not None:
+                keys.append(self._keys.input_result(correlation))
+        await _SETTLE(self._redis, keys, [entry.raw_id, text, _ANSWER_SECONDS])
         end_if_cancelled()
         return True
 
@@ -118,14 +143,14 @@ class InputListener:
             taken = await _undecoded(self._redis, "EVALSHA", _TAKE.sha, *args)
         except NoScriptError:
             taken = await _undecoded(self._redis, "EVAL", _TAKE.source, *args)
-        return _Entry(taken[0].decode(), taken[1]) if taken else None
+        return _Entry(taken[0], taken[1]) if taken else None
 
     async def _answer(self, entry: _Entry, correlation: str | None) -> dict[str, Any]:
         try:
             with unavailable():
                 return await self._submit(entry)
         except Unavailable:
-            raise  # the entry stays; it is given again when its lease ends
+            raise
         except CodeforgeError as error:
             problem = error
             if status_of(error) == 500:
@@ -158,7 +183,7 @@ async def _undecoded(redis: Redis, *command: str | int) -> list[bytes]:
 
 
 def _correlation_of(payload: bytes) -> str | None:
-    """Who waits for the answer, also when the payload is refused."""
+    """Who waits for the answer, also when the payload is refused; None when no key can say it."""
     try:
         members: object = json.loads(payload)
     except (ValueError, RecursionError):
@@ -166,9 +191,17 @@ def _correlation_of(payload: bytes) -> str | None:
     if not isinstance(members, dict):
         return None
     correlation = cast("dict[str, object]", members).get("correlation_id")
-    if isinstance(correlation, str) and 0 < len(correlation) <= 128:
-        return correlation
-    return None
+    if not isinstance(correlation, str) or not 0 < len(correlation) <= 128:
+        return None
+    try:
+        correlation.encode()
+    except UnicodeEncodeError:  # JSON can escape half of a surrogate pair
+        return None
+    return correlation
+
+
+def _encode(answer: dict[str, Any]) -> bytes:
+    return json.dumps(answer, ensure_ascii=False).encode("utf-8", "replace")
 
 
 async def _pause(stop: asyncio.Event) -> None:
