@@ -18,6 +18,10 @@ from internal.errors import BadRequest, Invalid, NotAvailable
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 _NOT_AVAILABLE = "not_available"
+_MAX_NAMED = 50
+_MAX_PATH = 200
+_REST = "..."
+"""Where `fields` counts the complaints that it does not name."""
 
 _WORDS: Mapping[str, str] = {
     "missing": "is required",
@@ -57,7 +61,7 @@ def parse(model: type[ModelT], body: bytes, context: object = None) -> ModelT:
     Raises:
         BadRequest: it is no JSON object at all.
         NotAvailable: it uses what only a later version has (its other faults are named too).
-        Invalid: some members are wrong; all of them are named.
+        Invalid: some members are wrong; the first 50 are named, the rest is counted.
     """
     try:
         return model.model_validate_json(body, strict=True, context=context)
@@ -70,16 +74,23 @@ def _judge(found: list[ErrorDetails]) -> BadRequest | Invalid:
         return BadRequest(f"The body is not JSON: {found[0]['msg']}.")
     if not found[0]["loc"]:
         return BadRequest("The body must be a JSON object.")
-    fields = {_path(error["loc"]): _words(error) for error in found}
+    not_available = [error for error in found if error["type"] == _NOT_AVAILABLE]
+    if not_available:  # they give the answer its code, so they come first
+        found = not_available + [error for error in found if error["type"] != _NOT_AVAILABLE]
+    fields = {_path(error["loc"]): _words(error) for error in found[:_MAX_NAMED]}
     named = "; ".join(f"{path} {words}" for path, words in fields.items())
-    if any(error["type"] == _NOT_AVAILABLE for error in found):
+    if len(found) > _MAX_NAMED:
+        fields[_REST] = f"and {len(found) - _MAX_NAMED} more"
+        named = f"{named}; {fields[_REST]}"
+    if not_available:
         return NotAvailable(f"Not available in this version: {named}.", fields=fields)
     return Invalid(f"The request is not valid: {named}.", fields=fields)
 
 
 def _path(loc: tuple[int | str, ...]) -> str:
     parts = [part for part in loc if part != "[key]"]  # how pydantic marks a bad key of an object
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)[1:]
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)[1:]
+    return path if len(path) <= _MAX_PATH else f"{path[: _MAX_PATH - 1]}…"
 
 
 def _words(error: ErrorDetails) -> str:
