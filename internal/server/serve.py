@@ -2,7 +2,8 @@
 Runs the application on a socket until it is told to stop.
 
 uvicorn does the work; what is decided here: it stops by our event and not by signals of its own,
-and what a connection may hold when its client does not read is bounded by its socket.
+and what a connection may hold when its client does not read is bounded by its socket. What it may
+cost before its request is known is bounded in `protocol`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from contextlib import contextmanager
 
 import uvicorn
 from starlette.types import ASGIApp
+
+from internal.server.protocol import Protocol
 
 _SEND_BUFFER_BYTES = 128 * 1024
 _UNREAD_SECONDS = 40
@@ -38,7 +41,12 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 async def serve(
-    app: ASGIApp, listener: socket.socket, stop: asyncio.Event, *, grace_seconds: int
+    app: ASGIApp,
+    listener: socket.socket,
+    stop: asyncio.Event,
+    *,
+    grace_seconds: int,
+    protocol: type[Protocol] = Protocol,
 ) -> None:
     """
     Serve *app* until *stop*, then give open requests *grace_seconds* to end; closes *listener*.
@@ -47,7 +55,7 @@ async def serve(
     """
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=protocol,
         ws="none",
         lifespan="off",
         access_log=False,
