@@ -127,10 +127,13 @@ class Checkout:
             return
         if had is not None:
             wanted += f"--not\n{had}^{{tree}}\n"
+        # Git makes the pack among its own objects and renames it: only there is it sure to be on
+        # the file system of the tree.
+        objects = git_dir / "objects"
         await self._git.run(
             *("pack-objects", "--revs", "--quiet", "--window=0", "--threads=2"),
-            str(git_dir / "objects" / "pack" / "pack"),
-            place=Place(git_dir=self._git_dir),
+            str(objects / "pack" / "pack"),
+            place=Place(git_dir=self._git_dir, objects=objects),
             stdin=wanted.encode(),
             limits=_LONG,
         )

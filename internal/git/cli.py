@@ -90,11 +90,16 @@ _PASSED_ON = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where a command works: a git directory of ours, and for some a tree and its trusted index."""
+    """
+    Where a command works: a git directory of ours, and for some a tree and its trusted index.
+
+    New objects go to `objects` instead, when it is given; those of `git_dir` are read all the same.
+    """
 
     git_dir: Path
     work_tree: Path | None = None
     index: Path | None = None
+    objects: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,6 +214,10 @@ def _addressed(place: Place | None, access: Access | None) -> dict[str, str]:
         found["GIT_WORK_TREE"] = str(place.work_tree)
     if place.index is not None:
         found["GIT_INDEX_FILE"] = str(place.index)
+    if place.objects is not None:
+        known = str(place.git_dir / "objects").replace("\\", "\\\\").replace('"', '\\"')
+        found["GIT_OBJECT_DIRECTORY"] = str(place.objects)
+        found["GIT_ALTERNATE_OBJECT_DIRECTORIES"] = f'"{known}"'
     return found
 
 
