@@ -1,0 +1,125 @@
+"""Marked secrets go through a whole life of a task and turn up nowhere that they do not belong."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from internal.rdb.embedded import EmbeddedRedis
+from internal.redact import MASK
+from internal.task.model import Reason
+from internal.task.state import State
+from tests.support.chaos_cli import shell_cli
+from tests.support.chaos_site import SECRETS, TENANT, Site
+from tests.support.git_http import GitHttpServer, git_http_server
+from tests.support.receiver import Receiver
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.chaos
+
+_ACCESS = "canary-access-token/+0123456789"
+_REFUSED = "canary-refused-token-0123456789"
+_API_KEY = "canary-api-key-0123456789abcdef"
+_OURS = (SECRETS.auth_token, SECRETS.hmac_secret, SECRETS.master_key.decode())
+
+
+async def test_no_secret_turns_up_where_it_does_not_belong(
+    site: Site, redis: EmbeddedRedis, redis_directory: Path
+) -> None:
+    """
+    Not in Redis or its file, logs, events, webhooks, command lines, repositories, outputs: although
+    the agent says what it was given, and the remote refuses one of them.
+    """
+    seen: dict[str, bytes] = {}
+    site.variables["CODEFORGE_CLI__DEMO__PATH"] = shell_cli(site.directory, _TALKATIVE)
+    with git_http_server(site.repo.path.parent, token=_ACCESS) as remote:
+        async with Receiver().listening() as receiver:
+            worker = await site.start(LOGGING__LEVEL="debug")
+            tasks = await _run(site, remote, receiver, seen)
+            received = await receiver.wait_for(3)
+    seen["the log"] = worker.log().encode()
+    seen |= {f"webhook {n}": got.body for n, got in enumerate(received)}
+    seen |= dict(_files(site.layout().data_dir))
+    seen |= dict(_files(redis_directory))
+    world = await site.world()
+    seen |= {name: json.dumps(value).encode() for name, value in world.values.items()}
+    stored = [await site.core.service.stored_diff(TENANT, task, 1) for task in tasks]
+    seen |= {f"diff {n}": repr(diff).encode() for n, diff in enumerate(stored)}
+
+    assert len(seen) > 100
+    assert sum(MASK.encode() in content for content in seen.values()) > 3
+    found = [(name, form) for name, content in seen.items() for form in _forms() if form in content]
+    assert found == []
+
+
+# It says both secrets in text, in its result and on stderr, the second in two pieces of output.
+_TALKATIVE = f"""
+cat > /dev/null
+echo '{{"type":"session","session_id":"0123-4567"}}'
+echo '{{"type":"text","text":"I was given {_ACCESS} and {_API_KEY}."}}'
+printf '{{"type":"text","text":"again {_API_KEY[:10]}'
+sleep 0.3
+printf '%s"}}\\n' '{_API_KEY[10:]}'
+echo "{_ACCESS} {_API_KEY}" >&2
+echo x > kept.txt
+echo '{{"type":"result","text":"done with {_API_KEY}"}}'
+"""
+
+
+async def _run(
+    site: Site, remote: GitHttpServer, receiver: Receiver, seen: dict[str, bytes]
+) -> list[str]:
+    """A run with a follow-up, and one that the remote refuses; *seen* gets the command lines."""
+    remote.packs_may_go.clear()
+    url = remote.url(site.repo.path.name)
+    task = await site.submit(
+        "anything",
+        repo_url=url,
+        access_token=_ACCESS,
+        ai_api_key=_API_KEY,
+        callback_url=receiver.url(),
+    )
+    await until("git fetches", lambda: any("git-upload" in r for r in remote.requests))
+    seen |= dict(_command_lines())
+    remote.packs_may_go.set()
+    await until("its agent runs", lambda: seen.update(_command_lines()) or site.agents())
+    assert (await site.finished(task)).status is State.COMPLETED
+    await site.instruct(task, "more")
+    assert (await site.finished(task)).status is State.COMPLETED
+    refused = await site.submit(
+        "anything", repo_url=url, access_token=_REFUSED, callback_url=receiver.url()
+    )
+    found = await site.finished(refused)
+    assert found.failure is not None
+    assert found.failure.reason is Reason.AUTH_FAILED
+    return [task]
+
+
+def _forms() -> list[bytes]:
+    """Each secret as it is, and as others write it."""
+    forms: list[bytes] = []
+    for secret in (_ACCESS, _REFUSED, _API_KEY, *_OURS):
+        plain = secret.encode()
+        forms += [plain, quote(secret, safe="").encode(), base64.b64encode(plain)]
+        forms += [plain.hex().encode(), zlib.compress(plain)]
+    return forms
+
+
+def _command_lines() -> Iterator[tuple[str, bytes]]:
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            yield str(path), path.read_bytes()
+
+
+def _files(root: Path) -> Iterator[tuple[str, bytes]]:
+    for path in root.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            with contextlib.suppress(OSError):
+                yield str(path), path.read_bytes()
