@@ -68,15 +68,11 @@ class Keys:
         return f"{self.prefix}flows:{lane}{suffix}"
 
     def served(self, lane: str) -> str:
-        """zset: each tenant's own last virtual time, while it is ahead of the clock."""
+        """zset: the lane's clock (member ""), and tenants' own last times while ahead of it."""
         return f"{self.prefix}served:{lane}"
 
-    def virtual_clock(self, lane: str) -> str:
-        """string: the virtual time last served; permanent."""
-        return f"{self.prefix}clock:{lane}"
-
     def bell(self, lane: str, suffix: str) -> str:
-        """list: doorbell, at most 64 entries, carries no work; TTL 60 s."""
+        """list: doorbell, at most one entry, carries no work; TTL 60 s."""
         return f"{self.prefix}bell:{lane}{suffix}"
 
     def queued(self) -> str:
@@ -204,7 +200,7 @@ class Keys:
         return f"{self.prefix}outbox"
 
     def outbox_bell(self) -> str:
-        """list: doorbell of the outbox, at most 64 entries; TTL 60 s."""
+        """list: doorbell of the outbox, at most one entry; TTL 60 s."""
         return f"{self.prefix}outbox:bell"
 
     def delivery(self, delivery: str) -> str:

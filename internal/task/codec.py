@@ -78,17 +78,22 @@ def decode_task(fields: Hash, iterations: Hash | None = None) -> Task:
         isolation=fields.get("isolation"),
         key_source=fields.get("key_source"),
         last_event=int(fields.get("seq", 0)),
-        iterations=None if iterations is None else decode_iterations(iterations),
+        iterations=None if iterations is None else decode_iterations(iterations, fields),
     )
 
 
-def decode_iterations(fields: Hash) -> tuple[Iteration, ...]:
-    """All iterations, oldest first, from fields `<number>.<name>`."""
+def decode_iterations(fields: Hash, task: Hash) -> tuple[Iteration, ...]:
+    """
+    All iterations, oldest first, from fields `<number>.<name>`.
+
+    What the row of the newest lacks until its run ends, the document of the *task* says.
+    """
     rows: dict[int, dict[str, str]] = {}
     for name, value in fields.items():
         number, _, field = name.partition(".")
         rows.setdefault(int(number), {})[field] = value
-    return tuple(_iteration(number, rows[number]) for number in sorted(rows))
+    newest = {name: task[name] for name in ("status", "started_at") if name in task}
+    return tuple(_iteration(number, {**newest, **rows[number]}) for number in sorted(rows))
 
 
 def _iteration(number: int, fields: Hash) -> Iteration:

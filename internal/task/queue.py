@@ -124,7 +124,7 @@ class TaskQueue:
             if reply[0] == "none":
                 return None
             if reply[0] == "task":
-                return _claim(dict(zip(reply[1::2], reply[2::2], strict=True)), home, lane)
+                return _claim(dict(zip(reply[1][::2], reply[1][1::2], strict=True)), home, lane)
             await asyncio.sleep(0)
 
     async def advance(

@@ -82,10 +82,14 @@ def may_follow(before: State, after: State) -> bool:
 
 
 def as_lua() -> str:
-    """The table as Lua source: `NEXT[from][to]` and `FINISHED[state]`, for the scripts' library."""
-    rows = ", ".join(
-        f"{before} = {{{', '.join(f'{after} = 1' for after in sorted(followers))}}}"
+    """
+    The table as Lua source for the scripts' library: each legal step in `NEXT`, as ` from>to `, and
+    `FINISHED[state]`. One string, because a table would be built anew with every call.
+    """
+    steps = " ".join(
+        f"{before}>{after}"
         for before, followers in TRANSITIONS.items()
+        for after in sorted(followers)
     )
     done = ", ".join(f"{state} = 1" for state in sorted(FINISHED))
-    return f"local NEXT = {{{rows}}}\nlocal FINISHED = {{{done}}}\n"
+    return f"local NEXT = ' {steps} '\nlocal FINISHED = {{{done}}}\n"

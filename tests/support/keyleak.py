@@ -27,7 +27,6 @@ PERMANENT_KEYS = (
     _ANY.limits(),
     _ANY.counters(),
     _ANY.contact(),
-    _ANY.virtual_clock("*"),
     _ANY.served("*"),
     # Indexes, whose entries leave with their task.
     _ANY.tenant_index("*"),

@@ -1,36 +1,27 @@
 -- CLAIM: take the next task of a lane for a worker, with all its gates, or none.
 -- ARGV: 1 worker, 2 home, 3 token, 4 claim id, 5 lease in ms, 6 lane
--- -> {'task', field, value, ...} the whole hash as it is now | {'none'} | {'again'} 64 steps were not enough:
+-- -> {'task', {field, value, ...}} the whole hash as it is now | {'none'} | {'again'} 64 steps were not enough:
 --    call again
 local worker, home, token, claim, lease, lane = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local STEPS = 64                                                -- tasks parked, or entries put right, by one call
-local SUFFIXES = {'', '@' .. home}
-
-local function answer(t)
-  local flat = {'task'}
-  for name, value in pairs(t.f) do
-    if name ~= 'prev' then
-      flat[#flat + 1] = name
-      flat[#flat + 1] = value
-    end
-  end
-  return flat
-end
 
 local known = redis.call('GET', P .. 'claim:' .. token)         -- the same call after a lost reply
 if known then
-  local t = load(known)
-  return t.f.token == token and answer(t) or {'none'}
+  local key = task_key(known)
+  if redis.call('HGET', key, 'token') ~= token then return {'none'} end
+  return {'task', redis.call('HGETALL', key)}
 end
 
 -- The tenant with the lowest virtual time in the lists this worker may take from, that time, and the suffixes
--- it stands in; or true when a time had to be put right first (the tenant was served from other lists since).
+-- where anything waits; or true when a time had to be put right first (it was served from other lists since).
 local function next_tenant()
-  local best, best_time
-  for _, suffix in ipairs(SUFFIXES) do
+  local best, best_time, suffixes
+  suffixes = {}
+  for _, suffix in ipairs({'', '@' .. home}) do
     local flows = P .. 'flows:' .. lane .. suffix
     local first = redis.call('ZRANGE', flows, 0, 0, 'WITHSCORES')
     if first[1] then
+      suffixes[#suffixes + 1] = suffix
       local at = tonumber(first[2])
       local own = tonumber(redis.call('ZSCORE', P .. 'served:' .. lane, first[1]) or 0)
       if own > at then
@@ -40,23 +31,21 @@ local function next_tenant()
       if not best or at < best_time then best, best_time = first[1], at end
     end
   end
-  return best, best_time
+  return best, best_time, suffixes
 end
 
+local function age_of(tenant, id) return tonumber(redis.call('ZSCORE', P .. 'queued', tenant .. '/' .. id) or 0) end
+
 -- Where one tenant stands in both lists, the higher priority goes first, then the older head.
-local function head_of(tenant)
-  local found, found_age
-  for _, suffix in ipairs(SUFFIXES) do
+local function head_of(tenant, suffixes)
+  local found
+  for _, suffix in ipairs(suffixes) do
     for prio = 0, found and found.prio or 2 do
       local list = list_key(lane, suffix, tenant, prio)
       local id = redis.call('LINDEX', list, 0)
       if id then
-        local head = {id = id, suffix = suffix, prio = prio, list = list}
-        if found and prio == found.prio then
-          found_age = found_age or tonumber(redis.call('ZSCORE', P .. 'queued', tenant .. '/' .. found.id) or 0)
-          if tonumber(redis.call('ZSCORE', P .. 'queued', tenant .. '/' .. id) or 0) < found_age then found = head end
-        else
-          found = head
+        if not found or prio < found.prio or age_of(tenant, id) < age_of(tenant, found.id) then
+          found = {id = id, suffix = suffix, prio = prio, list = list}
         end
         break
       end
@@ -76,40 +65,38 @@ local function take(t, gates)
   set(t, {token = token, worker = worker, claim = claim, attempt = f.attempt + 1, batch = 0,
     started_at = f.started_at or NOW})
   if f.kind ~= 'publish' then
-    row(t, {started_at = f.started_at})
     set_state(t, 'cloning', ',"attempt":' .. f.attempt .. ',"worker":' .. quote(worker))
   end
   save(t)
 end
 
--- The tenant pays for what it got: its virtual time moves on, the slower the heavier it is.
-local function charge(tenant, virtual_time)
-  local weight = tonumber(redis.call('HGET', P .. 'limits', 'weight:' .. tenant) or 1) or 1
-  local own = virtual_time + 1 / math.max(weight, 0.001)
-  if virtual_time > tonumber(redis.call('GET', P .. 'clock:' .. lane) or -1) then
-    redis.call('SET', P .. 'clock:' .. lane, virtual_time)
-  end
-  redis.call('ZADD', P .. 'served:' .. lane, own, tenant)
-  for _, suffix in ipairs(SUFFIXES) do redis.call('ZADD', P .. 'flows:' .. lane .. suffix, 'XX', own, tenant) end
+-- The tenant pays for what it got: its virtual time moves on, the slower the heavier it is. Member '' is the
+-- lane's clock, the virtual time last served, which never goes back.
+local function charge(tenant, virtual_time, weight, suffixes)
+  local own = virtual_time + 1 / math.max(tonumber(weight or 1) or 1, 0.001)
+  redis.call('ZADD', P .. 'served:' .. lane, 'GT', virtual_time, '', own, tenant)
+  for _, suffix in ipairs(suffixes) do redis.call('ZADD', P .. 'flows:' .. lane .. suffix, 'XX', own, tenant) end
 end
 
-local function pass_the_baton()
-  for _, suffix in ipairs(SUFFIXES) do
+local function pass_the_baton(suffixes)
+  for _, suffix in ipairs(suffixes) do
     if redis.call('EXISTS', P .. 'flows:' .. lane .. suffix) == 1 then ring_lane(lane, suffix) end
   end
 end
 
 -- Claim, park or drop the task at the head of a tenant's list; returns the task when it was claimed.
-local function serve(tenant, head, virtual_time)
-  local t = load(tenant .. '/' .. head.id)
+local function serve(tenant, head, virtual_time, suffixes)
+  local t = read(tenant .. '/' .. head.id, 'at', 'status', 'kind', 'priority', 'gates', 'since', 'seq', 'attempt', 'started_at',
+    'waited', 'wait_reason', 'wait_until')
   if t.f.at ~= 'list ' .. lane .. ' ' .. head.suffix then       -- no such task any more
     redis.call('LPOP', head.list)
     return leave_if_empty(lane, head.suffix, tenant)
   end
   local gates = gates_of(t)
-  local closed = closed_gate(gates)
+  local limits, weight = limits_of(gates, 'weight:' .. tenant)
+  local closed = closed_gate(gates, limits)
   if closed == 'tenant:' .. tenant then                         -- the tenant waits, with all its lists
-    for _, suffix in ipairs(SUFFIXES) do park_flow(closed, lane, suffix, tenant) end
+    for _, suffix in ipairs(suffixes) do park_flow(closed, lane, suffix, tenant) end
     wait_for(t, t.f.at, 'cap')
     return save(t)
   end
@@ -120,23 +107,23 @@ local function serve(tenant, head, virtual_time)
     return save(t)
   end
   take(t, gates)
-  charge(tenant, virtual_time)
+  charge(tenant, virtual_time, weight, suffixes)
   leave_if_empty(lane, head.suffix, tenant)
   return t
 end
 
 for _ = 1, STEPS do
-  local tenant, virtual_time = next_tenant()
+  local tenant, virtual_time, suffixes = next_tenant()
   if not tenant then return {'none'} end
   if tenant ~= true then
-    local head = head_of(tenant)
-    local t = head and serve(tenant, head, virtual_time)
+    local head = head_of(tenant, suffixes)
+    local t = head and serve(tenant, head, virtual_time, suffixes)
     if t then
-      pass_the_baton()
-      return answer(t)
+      pass_the_baton(suffixes)
+      return {'task', redis.call('HGETALL', t.key)}
     end
     if not head then                                            -- nothing left here: out of the round
-      for _, suffix in ipairs(SUFFIXES) do leave_if_empty(lane, suffix, tenant) end
+      for _, suffix in ipairs(suffixes) do leave_if_empty(lane, suffix, tenant) end
     end
   end
 end

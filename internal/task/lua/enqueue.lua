@@ -8,7 +8,7 @@ local t = load(tenant .. '/' .. id)
 if t.f.status then return {'ok'} end                            -- the same call, repeated by the client library
 local fields = {id = id, tenant = tenant, created_at = NOW, since = NOW, attempt = 0, lost = 0, retries = 0}
 for i = 6, #ARGV, 2 do fields[ARGV[i]] = ARGV[i + 1] end
-assert(PRIORITY[fields.priority] and NEXT[fields.status], 'not a task')
+assert(PRIORITY[fields.priority] and may_follow(fields.status, 'cloning'), 'not a task')
 if ARGV[3] ~= '' then
   local key = tenant_key(tenant, 'idempotency:' .. ARGV[3])
   local known = redis.call('HMGET', key, 'id', 'hash')
@@ -21,7 +21,7 @@ if ARGV[3] ~= '' then
   redis.call('EXPIRE', key, ARGV[5])
 end
 set(t, fields)
-row(t, {prompt = fields.prompt, status = fields.status})
+row(t, {prompt = fields.prompt})
 redis.call('ZADD', tenant_key(tenant, 'index'), NOW, id)
 redis.call('ZADD', tenant_key(tenant, 'state:' .. fields.status), NOW, id)
 emit(t, 'system', 'task_created', '{}')

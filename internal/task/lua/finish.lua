@@ -25,7 +25,7 @@ if not f.status then return {'fenced', ''} end
 if f.op == op then return {'dup', f.status} end
 if f.token ~= ARGV[2] then return {recorded_before() and 'dup' or 'fenced', f.status} end
 if f.cancel and reason ~= 'canceled' then return {'cancelled'} end
-if f.kind == 'publish' or not NEXT[f.status][to] or not FINISHED[to] then return {'illegal', f.status} end
+if f.kind == 'publish' or not FINISHED[to] or not may_follow(f.status, to) then return {'illegal', f.status} end
 
 -- A number out of an agent's output, made harmless: Redis refuses to add what is no number, and to overflow.
 local function amount(value)
@@ -42,6 +42,7 @@ end
 total.model = usage.model
 
 local function count_usage()
+  if usage.input_tokens + usage.output_tokens + usage.cost_usd == 0 then return end
   local agent = string.match(f.config or '', '"cli":"([^"]*)"') or ''
   local today, counters = tenant_key(t.tenant, 'usage:' .. string.sub(STAMP(), 1, 10)), P .. 'counters'
   for _, name in ipairs({'input_tokens', 'output_tokens'}) do
@@ -60,7 +61,7 @@ end
 local function record()
   local told = {usage = ARGV[9], failure = ARGV[6], result = ARGV[7], changes = ARGV[8]}
   local fields = {op = op, usage_total = cjson.encode(total), finished_at = NOW}
-  local columns = {op = op, ended_at = NOW}
+  local columns = {op = op}
   for name, value in pairs(told) do
     if value ~= '' then fields[name], columns[name] = value, value end
   end
@@ -69,7 +70,7 @@ local function record()
     fields.home, fields.truncated = ARGV[11], ARGV[12]
   end
   set(t, fields)
-  row(t, columns)
+  close_row(t, to, columns)
   if diff ~= '' then redis.call('HSET', t.key .. ':work', f.iteration, diff)
   elseif f.kind == 'retry' then redis.call('HDEL', t.key .. ':work', f.iteration) end  -- of the run before
 end

@@ -113,8 +113,8 @@ local function trim()
     if redis.call('EXISTS', P .. 'held:' .. worker) == 0 then redis.call('ZREM', P .. 'workers', worker) end
   end
   for _, lane in ipairs(LANES) do                               -- a time the clock has passed says nothing any more
-    local passed = redis.call('GET', P .. 'clock:' .. lane)
-    if passed then redis.call('ZREMRANGEBYSCORE', P .. 'served:' .. lane, '-inf', passed) end
+    local passed = redis.call('ZSCORE', P .. 'served:' .. lane, '')
+    if passed then redis.call('ZREMRANGEBYSCORE', P .. 'served:' .. lane, '-inf', '(' .. passed) end
   end
 end
 

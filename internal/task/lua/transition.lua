@@ -2,12 +2,12 @@
 -- TRANSITION: a claimed task begins to run, or a publisher begins to push.
 -- ARGV: 1 ref, 2 token, 3 operation id, 4 running|pushing, then pairs field, value to record
 -- -> {'ok'} | {'dup'} | {'fenced'} | {'cancelled'} a cancel was accepted: end the run | {'illegal', state}
-local t, to = load(ARGV[1]), ARGV[4]
+local t, to = read(ARGV[1], 'status', 'kind', 'token', 'op', 'cancel', 'seq'), ARGV[4]
 local f = t.f
 if not f.token or f.token ~= ARGV[2] then return {'fenced'} end
 if f.op == ARGV[3] then return {'dup'} end
 if f.cancel then return {'cancelled'} end
-local legal = to == 'pushing' and f.kind == 'publish' or to == 'running' and NEXT[f.status].running
+local legal = to == 'pushing' and f.kind == 'publish' or to == 'running' and may_follow(f.status, to)
 if not legal then return {'illegal', f.status} end
 local fields = {op = ARGV[3]}
 for i = 5, #ARGV, 2 do fields[ARGV[i]] = ARGV[i + 1] end

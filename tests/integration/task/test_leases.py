@@ -102,7 +102,7 @@ async def test_a_claim_repeated_with_its_token_is_the_same_claim(lab: Lab) -> No
     assert lab.last is not None
     script, args = lab.last
     again = await script(lab.redis, [lab.keys.prefix], args)
-    fields = dict(zip(again[1::2], again[2::2], strict=True))
+    fields = dict(zip(again[1][::2], again[1][1::2], strict=True))
     assert fields["id"] == first.task.id
     assert len((await lab.world()).get("leases")) == 1
 

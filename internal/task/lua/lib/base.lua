@@ -14,7 +14,7 @@ local time = redis.call('TIME')
 local NOW = time[1] * 1000 + math.floor(time[2] / 1000)
 
 local function text(value)
-  if type(value) == 'number' then return string.format('%.0f', value) end
+  if type(value) == 'number' then return string.format('%d', value) end
   return value
 end
 local function quote(value) return cjson.encode(tostring(value)) end
@@ -52,6 +52,13 @@ local function load(ref)
   local t = in_hand(ref)
   local flat = redis.call('HGETALL', t.key)
   for i = 1, #flat, 2 do t.f[flat[i]] = flat[i + 1] end
+  return t
+end
+-- The same with those of its fields that the caller needs.
+local function read(ref, ...)
+  local t = in_hand(ref)
+  local found = redis.call('HMGET', t.key, ...)
+  for i, name in ipairs({...}) do t.f[name] = found[i] or nil end
   return t
 end
 local function set(t, fields)

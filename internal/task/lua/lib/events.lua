@@ -8,22 +8,23 @@ end
 
 -- Number events, flat triples type, event, data (a JSON object as text); `save` stores and publishes them.
 local function emit_all(t, events)
-  local seq = tonumber(t.f.seq or 0)
+  local number, seq = tonumber(t.f.seq or 0), t.f.seq
   for i = 1, #events, 3 do
-    seq = seq + 1
+    number = number + 1
+    seq = text(number)
     t.events[#t.events + 1] = {id = seq, envelope = '{"id":' .. seq .. ',"type":"' .. events[i] .. '","event":"' .. events[i + 1]
       .. '","data":' .. events[i + 2] .. ',"ts":"' .. STAMP() .. '"}'}
   end
   set(t, {seq = seq})
 end
+local function may_follow(from, to) return string.find(NEXT, ' ' .. from .. '>' .. to .. ' ', 1, true) end
 local function emit(t, type_, event, data) emit_all(t, {type_, event, data}) end
 
 -- extra: further members of the event, as JSON text that begins with a comma, or nil
 local function set_state(t, to, extra)
   local from = t.f.status
-  if not (NEXT[from] and NEXT[from][to]) then error('illegal transition ' .. from .. ' to ' .. to) end
+  assert(may_follow(from, to), 'illegal transition')
   set(t, {status = to})
-  if t.f.kind ~= 'publish' then row(t, {status = to}) end
   redis.call('ZREM', tenant_key(t.tenant, 'state:' .. from), t.id)
   redis.call('ZADD', tenant_key(t.tenant, 'state:' .. to), NOW, t.id)
   emit(t, 'system', 'state', '{"from":"' .. from .. '","to":"' .. to .. '"' .. (extra or '') .. '}')

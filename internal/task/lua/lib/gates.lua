@@ -11,17 +11,17 @@ local function gates_of(t)
   return gates
 end
 
--- A limit of its own, else that of its class, else none; 0 means none.
-local function limits_of(gates)
-  if #gates == 0 then return {} end
+-- The limits of gates (its own, else that of its class, else none; 0 means none), and one more field.
+local function limits_of(gates, also)
   local names, limits = {}, {}
   for _, gate in ipairs(gates) do
     names[#names + 1] = gate.key
     names[#names + 1] = string.match(gate.key, '^[^:]+') .. ':*'
   end
+  names[#names + 1] = also
   local found = redis.call('HMGET', P .. 'limits', unpack(names))
   for i = 1, #gates do limits[i] = tonumber(found[2 * i - 1] or found[2 * i] or 0) or 0 end
-  return limits
+  return limits, also and found[#names]
 end
 local function places_left(gate, limit)
   if limit == 0 then return math.huge end
@@ -29,8 +29,7 @@ local function places_left(gate, limit)
 end
 
 -- The first gate that has no room for a task, or nil.
-local function closed_gate(gates)
-  local limits = limits_of(gates)
+local function closed_gate(gates, limits)
   for i, gate in ipairs(gates) do
     if limits[i] ~= 0 and places_left(gate.key, limits[i]) < gate.cost then return gate.key end
   end

@@ -20,11 +20,11 @@ local function queued_state(t)
   return t.f.iteration == '1' and 'pending' or 'awaiting_instruction'
 end
 
--- At most 64 entries; the TTL counts from the first.
+-- One entry is enough: while there is one, nobody is blocked, and who takes it passes the baton on.
 local function ring(bell)
-  local length = redis.call('LPUSH', bell, '1')
-  if length == 1 then redis.call('EXPIRE', bell, BELL_TTL)
-  elseif length > 64 then redis.call('LTRIM', bell, 0, 63) end
+  if redis.call('EXISTS', bell) == 1 then return end
+  redis.call('LPUSH', bell, '1')
+  redis.call('EXPIRE', bell, BELL_TTL)
 end
 local function ring_lane(lane, suffix) ring(P .. 'bell:' .. lane .. suffix) end
 
@@ -32,14 +32,13 @@ local function has_work(lane, suffix, tenant)
   return redis.call('EXISTS', list_key(lane, suffix, tenant, 0), list_key(lane, suffix, tenant, 1),
     list_key(lane, suffix, tenant, 2)) > 0
 end
--- A tenant that joins starts at the larger of the lane's clock and its own last time, never at 0.
+-- A tenant that joins starts at the larger of the lane's clock (member '') and its own last time, never at 0.
 local function join(lane, suffix, tenant)
   local flows = P .. 'flows:' .. lane .. suffix
   if redis.call('ZSCORE', flows, tenant) then return end
   if redis.call('ZSCORE', gate_key('tenant:' .. tenant, 'parked'), flow_entry(lane, suffix, tenant)) then return end
-  local own = tonumber(redis.call('ZSCORE', P .. 'served:' .. lane, tenant) or 0)
-  local passed = tonumber(redis.call('GET', P .. 'clock:' .. lane) or 0)
-  redis.call('ZADD', flows, math.max(own, passed), tenant)
+  local times = redis.call('ZMSCORE', P .. 'served:' .. lane, tenant, '')
+  redis.call('ZADD', flows, math.max(tonumber(times[1] or 0), tonumber(times[2] or 0)), tenant)
 end
 local function forget_if_empty(gate)
   if redis.call('EXISTS', gate_key(gate, 'parked')) == 0 then redis.call('ZREM', P .. 'gates:parked', gate) end

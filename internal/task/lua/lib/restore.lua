@@ -2,11 +2,9 @@
 -- delivered: a run that is cancelled before it is claimed, and a create-pr that fails, put it back.
 
 -- What no run takes back: what was given at creation, and what only counts on.
-local LASTING = {}
-for name in string.gmatch('id tenant created_at repo_url prompt priority labels config callback_url trace_id task_url '
-  .. 'access_token ai_api_key retain no_usage usage_total seq iterations_used request cancel_op prev', '%S+') do
-  LASTING[name] = true
-end
+local LASTING = {id = 1, tenant = 1, created_at = 1, repo_url = 1, prompt = 1, priority = 1, labels = 1, config = 1,
+  callback_url = 1, trace_id = 1, task_url = 1, access_token = 1, ai_api_key = 1, retain = 1, no_usage = 1,
+  usage_total = 1, seq = 1, iterations_used = 1, request = 1, cancel_op = 1, prev = 1}
 -- What RETRY erases from the row of its iteration. Field `op` stays: a repeated FINISH is known by it.
 local ROW = {'status', 'result', 'failure', 'changes', 'usage', 'work', 'home', 'started_at', 'ended_at'}
 
@@ -67,7 +65,7 @@ local function cancel_queued(t)
   local failure = failure_of('canceled', CANCELLED)
   emit(t, 'system', 'task_cancelled', '{}')
   set_state(t, status_before(t), because('canceled'))
-  row(t, {status = 'failed', failure = failure, ended_at = NOW})
+  close_row(t, 'failed', {failure = failure})
   tell_failed(t, CANCELLED, failure)
   put_document_back(t)
   close_run(t)

@@ -8,9 +8,10 @@ local function release(t)
   redis.call('ZREM', P .. 'leases', t.ref)
   if t.f.worker then redis.call('SREM', P .. 'held:' .. t.f.worker, t.ref) end
   if t.f.token then redis.call('DEL', P .. 'claim:' .. t.f.token) end
+  local waiting = redis.call('EXISTS', P .. 'gates:parked') == 1
   for _, gate in ipairs(gates_of(t)) do
-    if redis.call('SREM', gate_key(gate.key, 'held'), t.ref) == 1
-      and redis.call('EXISTS', gate_key(gate.key, 'parked')) == 1 then unpark(gate.key, 1) end
+    if redis.call('SREM', gate_key(gate.key, 'held'), t.ref) == 1 and waiting
+      and redis.call('ZSCORE', P .. 'gates:parked', gate.key) then unpark(gate.key, 1) end
   end
   clear(t, 'token', 'worker', 'claim', 'batch', 'pushing')
 end
@@ -70,12 +71,17 @@ local function tell_failed(t, message, failure)
   announce(t, 'task.failed', 'failed', ',' .. members)
   count_run(t, 'failed')
 end
+-- The row of the iteration whose run ends; until then the document speaks for it.
+local function close_row(t, status, fields)
+  row(t, fields)
+  row(t, {status = status, started_at = t.f.started_at, ended_at = NOW})
+end
 -- End a run as failed for a reason that no worker reported.
 local function fail_run(t, reason, message)
   local failure = failure_of(reason, message)
   set_state(t, 'failed', because(reason))
   set(t, {failure = failure, finished_at = NOW})
-  row(t, {failure = failure, ended_at = NOW})
+  close_row(t, 'failed', {failure = failure})
   if t.f.kind == 'retry' then redis.call('HDEL', t.key .. ':work', t.f.iteration) end  -- of the run before
   tell_failed(t, message, failure)
   close_run(t)
