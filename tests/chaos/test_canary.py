@@ -89,7 +89,8 @@ async def _run(
     await until("git fetches", lambda: any("git-upload" in r for r in remote.requests))
     seen |= dict(_command_lines())
     remote.packs_may_go.set()
-    await until("its agent runs", lambda: seen.update(_command_lines()) or site.agents())
+    await until("its agent runs", site.agents)
+    seen |= dict(_command_lines())
     assert (await site.finished(task)).status is State.COMPLETED
     await site.instruct(task, "more")
     assert (await site.finished(task)).status is State.COMPLETED

@@ -10,7 +10,9 @@ from contextlib import contextmanager
 
 import pytest
 
+from internal.errors import Unavailable
 from internal.process.shim import FREEZE_MARGIN_SECONDS
+from internal.rdb.client import unavailable
 from internal.rdb.embedded import EmbeddedRedis
 from internal.task.state import State
 from tests.support.chaos_site import Site
@@ -79,6 +81,48 @@ async def test_an_outage_longer_than_the_grace_hands_the_task_back(
     await site.settle()
 
 
+async def test_an_agent_that_its_shim_killed_is_handed_back(
+    site: Site, redis: EmbeddedRedis
+) -> None:
+    """Worker and Redis stood still for longer than the grace: that is no failure of the agent."""
+    worker = await site.start(WORKERS__OUTAGE_GRACE_SECONDS="1")
+    task = await site.submit("say begun\nhang")
+    await site.until_said(task, "begun")
+
+    worker.send(signal.SIGSTOP)
+    with _stopped(redis):
+        await until("its agent is gone", lambda: not worker.agents())
+    worker.send(signal.SIGCONT)
+    await site.until_said(task, "begun", times=2)
+
+    found = await site.task(task)
+    assert (found.status, found.lost, found.attempt) == (State.RUNNING, 0, 2)
+    await site.cancel(task)
+    await site.settle()
+
+
+async def test_a_run_ends_although_redis_has_no_memory_left(
+    site: Site, redis: EmbeddedRedis
+) -> None:
+    """Its events are dropped, which its log says; its end, its work and the heartbeats are not."""
+    await site.start()
+    task = await site.submit("say begun\nsleep 1\nsay lost\nsay done")
+    await site.until_said(task, "begun")
+
+    await _set_memory(site, "1")
+    found = await site.finished(task)
+    with pytest.raises(Unavailable), unavailable():
+        await site.submit("say refused")
+    await _set_memory(site, "0")
+
+    assert (found.status, found.result, found.lost) == (State.COMPLETED, "done", 0)
+    assert await site.said(task) == ["begun"]
+    warnings = [e["data"] for e in await site.events(task) if e["event"] == "warning"]
+    assert [warning["reason"] for warning in warnings] == ["events_dropped"]
+    assert warnings[0]["events"] > 2
+    await site.settle()
+
+
 async def test_a_cancel_that_nobody_heard_reaches_the_agent_after_an_outage(
     site: Site, redis: EmbeddedRedis
 ) -> None:
@@ -99,6 +143,10 @@ async def test_a_cancel_that_nobody_heard_reaches_the_agent_after_an_outage(
     assert b"kept.txt" in (await site.patch(task))
     assert not worker.agents()
     await site.settle()
+
+
+async def _set_memory(site: Site, limit: str) -> None:
+    await site.core.redis.config_set("maxmemory", limit)
 
 
 async def _kill(redis: EmbeddedRedis) -> None:
