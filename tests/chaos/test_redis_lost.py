@@ -1,5 +1,8 @@
 """Redis dies, stands still, stays away: no task is lost, and nobody is charged for it."""
 
+# redis-py leaves its **kwargs untyped.
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 import asyncio
