@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -86,14 +85,24 @@ def decode_iterations(fields: Hash, task: Hash) -> tuple[Iteration, ...]:
     """
     All iterations, oldest first, from fields `<number>.<name>`.
 
-    What the row of the newest lacks until its run ends, the document of the *task* says.
+    Until another run begins, the document of the *task* speaks for the newest one.
     """
     rows: dict[int, dict[str, str]] = {}
     for name, value in fields.items():
         number, _, field = name.partition(".")
         rows.setdefault(int(number), {})[field] = value
-    newest = {name: task[name] for name in ("status", "started_at") if name in task}
-    return tuple(_iteration(number, {**newest, **rows[number]}) for number in sorted(rows))
+    newest = int(task["iteration"])
+    if newest in rows:
+        rows[newest] = {**_of_document(task), **rows[newest]}
+    return tuple(_iteration(number, rows[number]) for number in sorted(rows))
+
+
+def _of_document(task: Hash) -> dict[str, str]:
+    names = ("status", "result", "failure", "usage", "started_at")
+    fields = {name: task[name] for name in names if name in task}
+    if "finished_at" in task:
+        fields["ended_at"] = task["finished_at"]
+    return fields
 
 
 def _iteration(number: int, fields: Hash) -> Iteration:
@@ -140,8 +149,7 @@ def decode_work(text: str | None) -> Work | None:
 
 
 def encode_usage(usage: Usage) -> str:
-    """An agent's number that JSON does not have (NaN, infinities) counts as none."""
-    return encode({name: _finite(getattr(usage, name)) for name in _USAGE})
+    return encode({name: getattr(usage, name) for name in _USAGE})
 
 
 def storable(text: str) -> str:
@@ -186,10 +194,6 @@ def _wait(fields: Hash) -> Wait | None:
 
 def _time(millis: str | None) -> datetime | None:
     return None if millis is None else from_millis(int(millis))
-
-
-def _finite(value: object) -> object:
-    return 0 if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _int(text: str | None) -> int | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from internal.agent.model import Usage
 from internal.task.codec import (
     encode_changes,
     encode_failure,
@@ -17,8 +18,11 @@ from internal.task.codec import (
     storable,
 )
 from internal.task.event import encode
-from internal.task.model import Outcome
+from internal.task.model import Outcome, Task
 from internal.task.state import State
+
+_MOST = 1e12
+"""More than any run uses, and far from what a counter holds."""
 
 _RESULT_IN_EVENT = 2_000
 _RESULT_IN_WEBHOOK_BYTES = 16 * 1024
@@ -34,15 +38,16 @@ class _Told:
     usage: str
 
 
-def finish_args(outcome: Outcome, iteration: int) -> list[str | bytes]:
-    """FINISH's ARGV 4-15."""
+def finish_args(task: Task, outcome: Outcome) -> list[str | bytes]:
+    """FINISH's ARGV 4-20. *task* is as it was when it was claimed."""
     failure, work = outcome.failure, outcome.work
+    usage = _sane(outcome.usage)
     told = _Told(
         result=storable(outcome.result or ""),
         error=encode(failure.message) if failure else "",
         failure=encode_failure(failure),
         changes=encode_changes(outcome.changes),
-        usage=encode_usage(outcome.usage),
+        usage=encode_usage(usage),
     )
     return [
         State.FAILED.value if failure else State.COMPLETED.value,
@@ -51,13 +56,55 @@ def finish_args(outcome: Outcome, iteration: int) -> list[str | bytes]:
         told.result,
         told.changes,
         told.usage,
+        encode_usage(_sum(task.usage_total, usage)),
+        task.config.cli,
+        str(usage.input_tokens),
+        str(usage.output_tokens),
+        f"{usage.cost_usd:.6f}",
         encode_work(work),
         work.home if work else "",
         "1" if work and work.truncated else "0",
         outcome.stored_diff or b"",
-        _event_data(told, iteration),
+        _event_data(told, task.iteration),
         _webhook_members(told),
     ]
+
+
+def _sane(usage: Usage) -> Usage:
+    """An agent's numbers made harmless: a counter takes no NaN, and must never overflow."""
+    return Usage(
+        input_tokens=_whole(usage.input_tokens),
+        output_tokens=_whole(usage.output_tokens),
+        cache_read_tokens=_whole(usage.cache_read_tokens),
+        cache_creation_tokens=_whole(usage.cache_creation_tokens),
+        cost_usd=_amount(usage.cost_usd),
+        duration_seconds=_amount(usage.duration_seconds),
+        turns=_whole(usage.turns),
+        model=usage.model,
+    )
+
+
+def _sum(total: Usage, usage: Usage) -> Usage:
+    return Usage(
+        input_tokens=total.input_tokens + usage.input_tokens,
+        output_tokens=total.output_tokens + usage.output_tokens,
+        cache_read_tokens=total.cache_read_tokens + usage.cache_read_tokens,
+        cache_creation_tokens=total.cache_creation_tokens + usage.cache_creation_tokens,
+        cost_usd=total.cost_usd + usage.cost_usd,
+        duration_seconds=total.duration_seconds + usage.duration_seconds,
+        turns=total.turns + usage.turns,
+        model=usage.model,
+    )
+
+
+def _amount(value: object) -> float:
+    if isinstance(value, int | float) and value > 0:
+        return min(float(value), _MOST)
+    return 0.0
+
+
+def _whole(value: object) -> int:
+    return int(_amount(value))
 
 
 def _event_data(told: _Told, iteration: int) -> str:

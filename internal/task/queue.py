@@ -168,7 +168,7 @@ class TaskQueue:
         """
         args: list[str | bytes | int | float] = [
             *(ref_of(claim), claim.token, operation),
-            *finish_args(outcome, claim.task.iteration),
+            *finish_args(claim.task, outcome),
             *_triples(tail),
         ]
         reply = await scripts.FINISH.durable(

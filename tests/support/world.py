@@ -229,11 +229,11 @@ def _check_document(world: World, ref: str) -> None:
         if key in world.values:
             assert (key in world.with_ttl) == finished, f"{key}: TTL must be {finished}"
     rows = world.rows(ref)
-    ended = finished or task["kind"] == "publish"
-    assert (f"{task['iteration']}.status" in rows) == ended
     used = {int(name.partition(".")[0]) for name in rows}
     last = int(task.get("iterations_used", task["iteration"]))
     assert used == set(range(1, last + 1)), f"{ref} has rows {used}, used {last}"
+    assert all(f"{number}.prompt" in rows for number in used)
+    assert all(f"{number}.status" in rows for number in used - {int(task["iteration"])})
 
 
 def _check_events(world: World, ref: str) -> None:

@@ -87,7 +87,7 @@ end
 -- Claim, park or drop the task at the head of a tenant's list; returns the task when it was claimed.
 local function serve(tenant, head, virtual_time, suffixes)
   local t = read(tenant .. '/' .. head.id, 'at', 'status', 'kind', 'priority', 'gates', 'since', 'seq', 'attempt', 'started_at',
-    'waited', 'wait_reason', 'wait_until')
+    'waited')
   if t.f.at ~= 'list ' .. lane .. ' ' .. head.suffix then       -- no such task any more
     redis.call('LPOP', head.list)
     return leave_if_empty(lane, head.suffix, tenant)

@@ -1,11 +1,11 @@
 -- ENQUEUE: accept a new task.
 -- ARGV: 1 tenant, 2 task id, 3 idempotency key or '', 4 hash of the request, 5 s the key is kept,
 --       then pairs field, value of the task's hash (status, iteration, kind, priority, gates, retain among them)
--- -> {'ok'} stored | {'dup', id} the same request before | {'conflict', id} the key with another request
+-- -> {'ok', ms} stored, and when | {'dup', id} the same request before | {'conflict', id} the key with another request
 --    | {'deleted', id} the key's task was deleted since
 local tenant, id = ARGV[1], ARGV[2]
 local t = load(tenant .. '/' .. id)
-if t.f.status then return {'ok'} end                            -- the same call, repeated by the client library
+if t.f.status then return {'ok', tonumber(t.f.created_at)} end                            -- the same call, repeated by the client library
 local fields = {id = id, tenant = tenant, created_at = NOW, since = NOW, attempt = 0, lost = 0, retries = 0}
 for i = 6, #ARGV, 2 do fields[ARGV[i]] = ARGV[i + 1] end
 assert(PRIORITY[fields.priority] and may_follow(fields.status, 'cloning'), 'not a task')
@@ -27,4 +27,4 @@ redis.call('ZADD', tenant_key(tenant, 'state:' .. fields.status), NOW, id)
 emit(t, 'system', 'task_created', '{}')
 push(t, false)
 save(t)
-return {'ok'}
+return {'ok', NOW}

@@ -67,12 +67,10 @@ local function set(t, fields)
     t.changed[name] = true
   end
 end
-local function clear(t, ...)
+local function clear(t, ...)                                    -- also of fields that `read` left out
   for _, name in ipairs({...}) do
-    if t.f[name] then
-      t.f[name] = nil
-      t.changed[name] = true
-    end
+    t.f[name] = nil
+    t.changed[name] = true
   end
 end
 -- Fields of the row of the current iteration; false erases one.

@@ -16,9 +16,18 @@ local function kept_row(t)
   return kept
 end
 
+-- Until another run begins, the document speaks for the newest iteration; then its row does.
+local function close_row(t)
+  local f = t.f
+  if f.status == 'pr_created' then return end                   -- closed when its create-pr began
+  row(t, {status = f.status, result = f.result, failure = f.failure, usage = f.usage, started_at = f.started_at,
+    ended_at = f.finished_at})
+end
+
 -- Begin a run of a finished task: its document and, for a retry, its row are kept, its counters start again.
 local function begin_run(t, kind, request, gates)
   local kept = {doc = {}, row = kind == 'retry' and kept_row(t) or {}}
+  if kind ~= 'retry' then close_row(t) end
   kept.dead = redis.call('ZSCORE', P .. 'dead', t.ref) or nil
   for name, value in pairs(t.f) do
     if not LASTING[name] then kept.doc[name] = value end
@@ -31,7 +40,7 @@ end
 
 local function put_document_back(t)
   local kept = cjson.decode(t.f.prev)
-  if kept.row.status then
+  if t.f.kind == 'retry' then
     for _, name in ipairs(ROW) do row(t, {[name] = kept.row[name] or false}) end
   end
   for name in pairs(t.f) do
@@ -65,7 +74,7 @@ local function cancel_queued(t)
   local failure = failure_of('canceled', CANCELLED)
   emit(t, 'system', 'task_cancelled', '{}')
   set_state(t, status_before(t), because('canceled'))
-  close_row(t, 'failed', {failure = failure})
+  row(t, {status = 'failed', failure = failure, started_at = t.f.started_at, ended_at = NOW})
   tell_failed(t, CANCELLED, failure)
   put_document_back(t)
   close_run(t)

@@ -71,17 +71,11 @@ local function tell_failed(t, message, failure)
   announce(t, 'task.failed', 'failed', ',' .. members)
   count_run(t, 'failed')
 end
--- The row of the iteration whose run ends; until then the document speaks for it.
-local function close_row(t, status, fields)
-  row(t, fields)
-  row(t, {status = status, started_at = t.f.started_at, ended_at = NOW})
-end
 -- End a run as failed for a reason that no worker reported.
 local function fail_run(t, reason, message)
   local failure = failure_of(reason, message)
   set_state(t, 'failed', because(reason))
   set(t, {failure = failure, finished_at = NOW})
-  close_row(t, 'failed', {failure = failure})
   if t.f.kind == 'retry' then redis.call('HDEL', t.key .. ':work', t.f.iteration) end  -- of the run before
   tell_failed(t, message, failure)
   close_run(t)
