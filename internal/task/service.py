@@ -21,7 +21,7 @@ from internal.errors import Conflict, NotFound
 from internal.git.remote import parse_remote
 from internal.ids import random_token, sortable_id
 from internal.task import diffstore
-from internal.task.codec import EMPTY_USAGE, encode_config
+from internal.task.codec import EMPTY_USAGE, decode_task, encode_config
 from internal.task.diffstore import StoredDiff
 from internal.task.event import StoredEvent, encode
 from internal.task.eventlog import EventLog
@@ -134,10 +134,11 @@ class TaskService:
             Unavailable: stored, but on too few replicas; repeat with the same key.
         """
         task = sortable_id()
+        fields = self._fields(spec, task, trace_id)
         reply = await self._store.create(
             spec.tenant,
             task,
-            self._fields(spec, task, trace_id),
+            fields,
             idempotency_key=idempotency_key or "",
             request_hash=request_hash,
         )
@@ -149,9 +150,12 @@ class TaskService:
             raise Conflict(
                 "The task of this Idempotency-Key was deleted.", code="idempotency_conflict"
             )
-        repeated = reply.word == "dup"
-        known = str(reply.rest[0]) if repeated else task
-        return Submitted(task=await self.get(spec.tenant, known), repeated=repeated)
+        if reply.word == "dup":
+            known = await self.get(spec.tenant, str(reply.rest[0]))
+            return Submitted(task=known, repeated=True)
+        made = {"id": task, "tenant": spec.tenant, "created_at": reply.rest[0], **fields}
+        stored = {name: str(value) for name, value in made.items()}
+        return Submitted(task=decode_task(stored), repeated=False)
 
     async def get(self, tenant: Tenant, task: str, *, with_iterations: bool = False) -> Task:
         """The task. Raises NotFound."""

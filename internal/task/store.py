@@ -54,7 +54,7 @@ class TaskStore:
         request_hash: str = "",
         idempotency_seconds: int = 86_400,
     ) -> Reply:
-        """ENQUEUE; words: ok, dup, conflict, deleted (the last three with the known id)."""
+        """ENQUEUE; words: ok (ms of its creation), dup, conflict, deleted (with the known id)."""
         flat: list[str | int | float] = [
             tenant,
             task,
