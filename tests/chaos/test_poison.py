@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import tempfile
 from pathlib import Path
 
 import pytest
 
 from tests.support.chaos_cli import poison_cli
-from tests.support.deployment import eventually, processes_naming, running
+from tests.support.deployment import eventually, running
 from tests.support.repos import small_repo
+from tests.support.zoo import process_state
 
 pytestmark = pytest.mark.chaos
 
@@ -38,9 +40,7 @@ def test_poison_is_dead_after_three_workers_and_its_neighbour_lives() -> None:
 
             def dead() -> bool:
                 nonlocal most_alone
-                mine = processes_naming(str(deployment.data_dir))
-                alone = [line for line in mine if "worker --alone" in line]
-                most_alone = max(most_alone, len(alone))
+                most_alone = max(most_alone, len(_lone_workers(deployment.log())))
                 return bool(client.get(poison)["status"] == "failed")
 
             eventually(dead, "the poison is dead", seconds=90)
@@ -53,3 +53,9 @@ def test_poison_is_dead_after_three_workers_and_its_neighbour_lives() -> None:
             assert innocent["attempt"] <= 3
             assert most_alone == 1
             asyncio.run(deployment.settled())
+
+
+def _lone_workers(log: str) -> list[int]:
+    """Those that were started and run now."""
+    started = [json.loads(line) for line in log.splitlines() if "worker.alone_started" in line]
+    return [line["pid"] for line in started if process_state(line["pid"]) not in {"", "Z"}]
