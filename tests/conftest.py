@@ -2,7 +2,7 @@
 
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["tests.support.redis"]
+pytest_plugins = ["tests.support.leftbehind", "tests.support.redis"]
 
 # A loaded machine is slow now and then; that is no fault of what is under test.
 settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])
