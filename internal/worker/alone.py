@@ -68,6 +68,7 @@ class AloneStarter:
                 self._wanted.clear()
                 if not stop.is_set() and not self._one_runs():
                     await self._run_child(ended)
+                    self._wanted.clear()  # it rang for what has run; else it rings again
         finally:
             ended.cancel()
 

@@ -1,5 +1,5 @@
 """
-One task from claimed to finished, as named steps: prepare, run, record, report.
+One task from claimed to finished, as named steps: prepare, run, keep, report.
 
 The only place where agents, git and workspaces meet. Whatever ends a run early (cancel, limit,
 shutdown, a lost lease) arrives through its `Hold` or the watchdog. Every end but a lost lease is
@@ -17,18 +17,18 @@ from typing import Any, TypeVar
 import structlog
 
 from internal.agent.base import Agent
-from internal.agent.model import AgentRequest, AgentResult, Ending
+from internal.agent.model import AgentRequest, Ending
 from internal.clock import Clock
 from internal.crypto.box import Box
 from internal.errors import CodeforgeError, Fenced
 from internal.redact import KNOWN
-from internal.task import diffstore
 from internal.task.event import new_event
-from internal.task.model import Claim, Failure, Outcome, Reason, Work
+from internal.task.model import Claim, Failure, Outcome, Reason
 from internal.task.queue import CancelAccepted, TaskQueue
 from internal.task.state import State
 from internal.worker import failure as failures
 from internal.worker.agents import AgentHost, Ended
+from internal.worker.keep import keep_work
 from internal.worker.lease import Hold, Stop
 from internal.worker.patience import until_written
 from internal.worker.prepare import Prepared, Preparer
@@ -136,7 +136,7 @@ class Executor:
             return self._fail(run, failures.of_error(error), Outcome())
 
     async def _steps(self, run: Run, agent: Agent, secrets: Secrets) -> End:
-        """Prepare, run, record; every early end is an exception."""
+        """Prepare, run, keep; every early end is an exception."""
         step = self._preparer.prepare(run.claim, agent, run.recorder, token=secrets.access_token)
         prepared = await self._until_stopped(run, step)
         await self._start_running(run, prepared)
@@ -181,44 +181,20 @@ class Executor:
             if repeat is not None:
                 return repeat
         try:
-            outcome = await self._record(run, prepared, outcome, ended.result, hidden)
+            outcome = await keep_work(
+                run,
+                prepared,
+                ended.result,
+                outcome,
+                workspaces=self._workspaces,
+                hidden=hidden,
+            )
         except (CodeforgeError, OSError) as error:  # an agent can do a lot to its own tree
             log.warning("run.not_recorded", error=str(error))
             failure = failure or failures.of_error(error)
         if ended.stopped is not None:
             return self._end_early(run, ended.stopped, outcome, ended.log_tail)
         return outcome if failure is None else self._fail(run, failure, outcome)
-
-    async def _record(
-        self,
-        run: Run,
-        prepared: Prepared,
-        outcome: Outcome,
-        result: AgentResult,
-        hidden: Sequence[str],
-    ) -> Outcome:
-        """Snapshot, diff and session under the claim; they count once the report is in Redis."""
-        claim, task, tree = run.claim, run.claim.task, prepared.workspace.tree
-        snapshot = await prepared.repo.snapshot(tree, base=prepared.base, claim=claim.claim)
-        if snapshot.embedded:
-            told = {"reason": "embedded_repositories", "paths": list(snapshot.embedded[:20])}
-            run.recorder.add(new_event("system", "warning", told))
-        if not snapshot.complete:
-            run.recorder.add(new_event("system", "warning", {"reason": "files_not_recorded"}))
-        diff = await prepared.repo.diff(prepared.base, snapshot.commit)
-        withhold = any(secret.encode() in diff.patch for secret in hidden)
-        if withhold:
-            run.recorder.add(new_event("system", "warning", {"reason": "secret_in_diff"}))
-        packed, truncated = await asyncio.to_thread(diffstore.pack, diff, withhold=withhold)
-        await self._workspaces.keep(task.tenant, task.id, claim.claim)
-        work = Work(
-            commit=snapshot.commit,
-            claim=claim.claim,
-            home=claim.home,
-            truncated=truncated,
-            session_id=result.session_id,
-        )
-        return replace(outcome, changes=diff.changes, work=work, stored_diff=packed)
 
     def _end_early(
         self, run: Run, reason: Stop | LimitKind, outcome: Outcome, log_tail: str = ""

@@ -1,0 +1,61 @@
+"""
+Third step of a run: what the agent left is recorded, under the claim.
+
+Snapshot, diff and session; nothing of it counts before the report of the run is in Redis, and what
+is never reported is swept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+from internal.agent.model import AgentResult
+from internal.task import diffstore
+from internal.task.event import new_event
+from internal.task.model import Outcome, Work
+from internal.worker.prepare import Prepared
+from internal.worker.run import Run
+from internal.workspace.manager import Workspaces
+
+
+async def keep_work(
+    run: Run,
+    prepared: Prepared,
+    result: AgentResult,
+    outcome: Outcome,
+    *,
+    workspaces: Workspaces,
+    hidden: Sequence[str],
+) -> Outcome:
+    """
+    *outcome* with the work; where the diff holds what is *hidden*, its text is left out.
+
+    Raises:
+        GitFailed, DiskFull, OSError: it cannot be read or kept.
+    """
+    claim, task, tree = run.claim, run.claim.task, prepared.workspace.tree
+    snapshot = await prepared.repo.snapshot(tree, base=prepared.base, claim=claim.claim)
+    if snapshot.embedded:
+        _warn(run, "embedded_repositories", paths=list(snapshot.embedded[:20]))
+    if not snapshot.complete:
+        _warn(run, "files_not_recorded")
+    diff = await prepared.repo.diff(prepared.base, snapshot.commit)
+    withhold = any(secret.encode() in diff.patch for secret in hidden)
+    if withhold:
+        _warn(run, "secret_in_diff")
+    packed, truncated = await asyncio.to_thread(diffstore.pack, diff, withhold=withhold)
+    await workspaces.keep(task.tenant, task.id, claim.claim)
+    work = Work(
+        commit=snapshot.commit,
+        claim=claim.claim,
+        home=claim.home,
+        truncated=truncated,
+        session_id=result.session_id,
+    )
+    return replace(outcome, changes=diff.changes, work=work, stored_diff=packed)
+
+
+def _warn(run: Run, reason: str, **details: object) -> None:
+    run.recorder.add(new_event("system", "warning", {"reason": reason, **details}))
