@@ -40,7 +40,7 @@ class EventBudget:
         self._redact = redact
         self._left = limits.max_bytes
         self._brief_left = 0
-        self._held: deque[tuple[AgentEvent, int]] = deque()
+        self._held: deque[tuple[AgentEvent, int, int]] = deque()
         self._held_bytes = 0
         self._dropped_bytes = 0
         self._dropped_events = 0
@@ -77,7 +77,7 @@ class EventBudget:
         kept: list[AgentEvent] = []
         left = TAIL_BYTES
         while self._held and left > 0:
-            event, line_bytes = self._held.pop()
+            event, line_bytes, _ = self._held.pop()
             whole = clean(event, limit_bytes=self._limits.max_event_bytes, redact=self._redact)
             left -= event_bytes(whole)
             if left >= 0:
@@ -95,16 +95,14 @@ class EventBudget:
         return clean(bare, limit_bytes=BRIEF_EVENT_BYTES, redact=self._redact)
 
     def _hold(self, event: AgentEvent, line_bytes: int) -> None:
-        self._held.append((event, line_bytes))
-        self._held_bytes += self._weight(line_bytes)
-        while self._held_bytes - self._weight(self._held[0][1]) > TAIL_BYTES:
-            oldest_bytes = self._held.popleft()[1]
-            self._held_bytes -= self._weight(oldest_bytes)
-            self._drop(oldest_bytes)
-
-    def _weight(self, line_bytes: int) -> int:
         # At least a little, so that millions of empty events do not stay.
-        return min(max(line_bytes, 64), self._limits.max_event_bytes)
+        weight = min(max(line_bytes, 64), self._limits.max_event_bytes)
+        self._held.append((event, line_bytes, weight))
+        self._held_bytes += weight
+        while self._held_bytes - self._held[0][2] > TAIL_BYTES:
+            _, oldest_bytes, oldest_weight = self._held.popleft()
+            self._held_bytes -= oldest_weight
+            self._drop(oldest_bytes)
 
     def _drop(self, line_bytes: int) -> None:
         self._dropped_bytes += line_bytes
