@@ -10,47 +10,34 @@ histories are new ones each time.
 
 from __future__ import annotations
 
-import asyncio
-import itertools
 import os
-import sys
-from collections.abc import Awaitable, Sequence
-from contextlib import ExitStack
-from typing import ClassVar, TypeVar
+from collections.abc import Sequence
+from typing import TypeVar
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    RuleBasedStateMachine,
     initialize,
     invariant,
     rule,
     run_state_machine_as_test,
 )
-from redis.asyncio import Redis
 
 from internal.errors import Conflict, Fenced
-from internal.rdb.keys import Keys
 from internal.task.event import new_event
 from internal.task.model import Claim, Priority, Reason
 from internal.task.queue import CancelAccepted, Lane
-from internal.task.state import State
-from tests.support.queue_lab import LEASE_SECONDS, Lab
-from tests.support.queue_model import Known, Worker
+from tests.support.queue_history import HOMES, QueueHistory
+from tests.support.queue_model import Known
 from tests.support.redis import RedisServer
-from tests.support.world import World, check, check_at_rest
 
 T = TypeVar("T")
 _EXAMPLES = int(os.environ.get("CODEFORGE_MODEL_EXAMPLES", "0"))
 _STEPS = int(os.environ.get("CODEFORGE_MODEL_STEPS", "40"))
 _TENANTS = ("a", "b-1")
 _REPOS = ("r", "s")
-_HOMES = ("h1", "h2")
 _GATES = ("tenant:*", "tenant:a", "repo:*", "repo:a:r", "weight:a")
-_GRACE_MILLIS = 1_000
-_LEASE_MILLIS = int(LEASE_SECONDS * 1000)
-_HOME_GRACE_SECONDS = 60
 _WEIGHTS = {
     "claim": 8,
     "run": 6,
@@ -78,41 +65,12 @@ _WEIGHTS = {
 _ACTIONS = [name for name, weight in _WEIGHTS.items() for _ in range(weight)]
 
 
-class QueueMachine(RuleBasedStateMachine):
+class QueueMachine(QueueHistory):
     """
     Actions are what clients, workers, time and operators do.
 
     They are one rule, not many: Hypothesis would leave most of many rules out of each history.
     """
-
-    url: ClassVar[str]
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._loop = asyncio.new_event_loop()
-        self._stack = ExitStack()
-        self.redis = Redis.from_url(self.url, decode_responses=True, protocol=3)
-        self.lab = Lab(self.redis, Keys("lab:"))
-        self._stack.enter_context(self.lab.installed())
-        self.do(self.redis.flushall())
-        self.do(self.lab.start())
-        self.numbers = itertools.count()
-        self.tasks: dict[str, Known] = {}
-        self.workers = [self._worker(home, alone) for home in _HOMES for alone in (False, True)]
-        self.zombies: list[Claim] = []
-        self.world = World({})
-
-    def do(self, work: Awaitable[T]) -> T:
-        return self._loop.run_until_complete(work)
-
-    def teardown(self) -> None:
-        try:
-            if sys.exc_info()[0] is None:  # else the history has failed already
-                self._drain()
-        finally:
-            self.do(self.redis.aclose())
-            self._stack.close()
-            self._loop.close()
 
     @initialize(tenant_cap=st.integers(0, 2), repo_cap=st.integers(0, 1), tasks=st.integers(2, 5))
     def begin(self, tenant_cap: int, repo_cap: int, tasks: int) -> None:
@@ -127,16 +85,9 @@ class QueueMachine(RuleBasedStateMachine):
 
     @invariant()
     def everything_agrees(self) -> None:
-        world = self._look()
-        check(world)
-        assert set(world.tasks) == set(self.tasks)
-        for task in self.tasks.values():
-            task.agrees(world)
-        for worker in self.workers:
-            if any(self._by_claim(claim).lost >= 2 for claim in worker.claims):
-                assert len(worker.claims) == 1, "a last-life task beside another"
+        self.agree()
 
-    # -- clients ---------------------------------------------------------------------------------
+    # -- clients
 
     def create(self) -> None:
         key = self._one_of(["", "", "k1", "k2"])
@@ -181,7 +132,7 @@ class QueueMachine(RuleBasedStateMachine):
             del self.tasks[task.ref]
             assert self.do(self.lab.store.cancel(task.ref)).word == "missing"
 
-    # -- workers ---------------------------------------------------------------------------------
+    # -- workers
 
     def claim(self) -> None:
         worker = self._one_of(self.workers)
@@ -289,7 +240,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     def home_goes_away(self) -> None:
         """All processes of a home die; others take their place later."""
-        home = self._one_of(_HOMES)
+        home = self._one_of(HOMES)
         gone = [worker for worker in self.workers if worker.home == home]
         self.workers = [worker for worker in self.workers if worker.home != home]
         self._live_on(18)
@@ -298,44 +249,17 @@ class QueueMachine(RuleBasedStateMachine):
 
     def home_is_registered(self) -> None:
         """Idle workers of a home leave in good order, or all of them register again."""
-        home, leave = self._one_of(_HOMES), self._flip()
+        home, leave = self._one_of(HOMES), self._flip()
         for worker in self.workers:
             if worker.home == home and leave and not worker.claims:
                 self.do(self.lab.queue.unregister(worker.name, home))
             elif worker.home == home and not leave:
                 self.do(self.lab.queue.register(worker.name, home, {}))
 
-    # -- time and operators ----------------------------------------------------------------------
+    # -- time and operators
 
     def sleep(self) -> None:
         self.do(self.lab.sleep(self._one_of([1, 4, 9, 20])))
-
-    def reap(self) -> None:
-        """REAP charges the tasks of dead workers and nobody else, and pauses after a silence."""
-        before, now = self._look(), self.do(self.lab.now())
-        contact = before.get("contact")
-        silent = now - int(contact["last"]) > 5_000
-        quiet = silent or int(contact["quiet_until"]) > now
-        charged, freed = (set[str](), set[str]()) if quiet else self._ended(before, now)
-
-        lost, _, _ = self.do(self.lab.reap(home_grace_seconds=_HOME_GRACE_SECONDS))
-
-        assert lost == len(charged)
-        world = self._look()
-        for ref in charged | freed:
-            task = self.tasks[ref]
-            assert task.claim is not None
-            self._give_up(task.claim)
-            if ref in charged:
-                task.lost_worker(world)
-            elif task.cancel:
-                task.cancelled_while_leased(world)
-            else:
-                task.given_back()
-        for home in _HOMES:
-            if not quiet and not _lives(before, home, now):
-                self._give_up_publishing(before, world, home, now)
-        self._check_homes(world, now, quiet=quiet)
 
     def limit(self) -> None:
         self.do(self.lab.store.set_limits({self._one_of(_GATES): self._one_of([0, 1, 2])}))
@@ -344,37 +268,13 @@ class QueueMachine(RuleBasedStateMachine):
         """From now on the client library sends each script twice, or not."""
         self.lab.twice = self._flip()
 
-    # -- helpers ---------------------------------------------------------------------------------
-
-    def _look(self) -> World:
-        self.world = self.do(self.lab.world())
-        return self.world
+    # -- choices
 
     def _one_of(self, items: Sequence[T]) -> T:
         return items[self._data.draw(st.integers(0, len(items) - 1))]
 
     def _flip(self) -> bool:
         return self._data.draw(st.booleans())
-
-    def _create(
-        self, tenant: str, repo: str, priority: Priority, key: str = "", *, callback: bool = True
-    ) -> None:
-        task = f"t{next(self.numbers)}"
-        answer = self.do(
-            self.lab.submit(
-                tenant, task, repo, priority, callback=callback, key=key, digest=priority
-            )
-        )
-        known = self.world.values.get(f"tenant:{tenant}:idempotency:{key}")
-        if key and known:
-            gone = f"{tenant}/{known['id']}" not in self.world.tasks
-            word = "deleted" if gone else "dup"
-            assert answer.word == (word if known["hash"] == priority else "conflict")
-            assert answer.rest == (known["id"],)
-        else:
-            assert answer.word == "ok"
-            gates = (f"tenant:{tenant}", f"repo:{tenant}:{repo}")
-            self.tasks[f"{tenant}/{task}"] = Known(f"{tenant}/{task}", gates)
 
     def _ask_for_more(self, kind: str) -> None:
         """INSTRUCT, RETRY or PUBLISH, of a finished task when there is one."""
@@ -391,20 +291,6 @@ class QueueMachine(RuleBasedStateMachine):
         else:
             assert answer.word == "ok"
             task.begin(kind, self.world)
-
-    def _beat(self, worker: Worker) -> None:
-        replies = self.do(self.lab.beat(worker.name, worker.home, worker.claims))
-        expected = [2 if self._by_claim(claim).cancel else 1 for claim in worker.claims]
-        assert replies[1:] == expected
-
-    def _live_on(self, seconds: int) -> None:
-        """Time passes for those who are there."""
-        for _ in range(0, seconds, 4):
-            self.do(self.lab.sleep(4))
-            self.do(self.lab.beat("bystander", "elsewhere", []))
-            for worker in self.workers:
-                self._beat(worker)
-        self.reap()
 
     def _finish(self, task: Known, claim: Claim) -> None:
         failed = self._one_of([None, None, Reason.AGENT_FAILED, Reason.CANCELED])
@@ -425,144 +311,12 @@ class QueueMachine(RuleBasedStateMachine):
             task.ended(state)
         return None
 
-    def _worker(self, home: str, alone: bool) -> Worker:
-        return Worker(f"w{next(self.numbers)}", home, alone)
-
     def _some_task(self) -> Known:
         return self._one_of(list(self.tasks.values()))
 
     def _some_claim(self) -> tuple[Known, Claim]:
         claim = self._one_of(self._held())
         return self._by_claim(claim), claim
-
-    def _by_claim(self, claim: Claim) -> Known:
-        return self.tasks[f"{claim.task.tenant}/{claim.task.id}"]
-
-    def _held(self) -> list[Claim]:
-        return [claim for worker in self.workers for claim in worker.claims]
-
-    def _give_up(self, claim: Claim) -> None:
-        for worker in self.workers:
-            if claim in worker.claims:
-                worker.claims.remove(claim)
-        self.zombies.append(claim)
-
-    def _claim(self, worker: Worker, lane: Lane) -> Known | None:
-        if worker.alone and worker.claims:
-            return None
-        before = self._look()
-        claim = self.do(self.lab.claim(worker.name, worker.home, lane))
-        if claim is None:
-            self._check_nothing_was_left(self._look(), worker, lane)
-            return None
-        task = self._by_claim(claim)
-        assert task.claim is None
-        assert task.lane == lane
-        where = before.document(task.ref)["at"].split(" ")
-        assert where[2:] in ([""], [f"@{worker.home}"]), "not in a list of this worker"
-        assert not self._closed(before, task), "a cap was exceeded"
-        task.claimed(claim, worker.name)
-        worker.claims.append(claim)
-        return task
-
-    def _closed(self, world: World, task: Known) -> bool:
-        if task.kind == "publish":
-            return False
-        return any(self._free(world, gate) < 1 for gate in task.gates)
-
-    @staticmethod
-    def _free(world: World, gate: str) -> float:
-        limits = world.get("limits")
-        limit = int(limits.get(gate, limits.get(f"{gate.partition(':')[0]}:*", 0)))
-        return float("inf") if limit == 0 else limit - len(world.get(f"gate:{gate}:held"))
-
-    def _check_nothing_was_left(self, world: World, worker: Worker, lane: Lane) -> None:
-        for task in self.tasks.values():
-            at = world.document(task.ref).get("at", "")
-            if at in {f"list {lane} ", f"list {lane} @{worker.home}"}:
-                assert self._closed(world, task), f"{task.ref} was left"
-
-    def _finish_publish(self, task: Known, claim: Claim, failed: Reason | None) -> None:
-        reason = "canceled" if task.cancel else "no_changes"
-        fields = ["", "", "", "", reason, 'no "changes"']
-        if not failed:
-            fields = ["https://forge/pr/7", "7", "codeforge/x", "1", "", ""]
-        state = self.do(self.lab.queue.finish_pr(claim, self.lab.operation(), fields))
-        self._give_up(claim)
-        if failed:
-            task.put_back(self._look(), pr_error=True)
-        else:
-            task.ended("pr_created")
-        assert state == task.status
-
-    async def _expire(self, ref: str) -> None:
-        tenant, _, task = ref.partition("/")
-        key = self.lab.keys.task(tenant, task)
-        await self.redis.unlink(key, f"{key}:events", f"{key}:iterations", f"{key}:work")
-        await self.redis.zadd(self.lab.keys.expiring(), {ref: 0})
-
-    def _ended(self, world: World, now: int) -> tuple[set[str], set[str]]:
-        """Tasks of dead workers, and tasks whose lease ended though their worker lives."""
-        charged, freed = set[str](), set[str]()
-        for ref, end in world.get("leases").items():
-            worker = self.tasks[ref].worker
-            if end > now - _GRACE_MILLIS:
-                continue
-            if world.get("workers").get(worker, 0) > now - _LEASE_MILLIS - _GRACE_MILLIS:
-                freed.add(ref)
-            else:
-                charged |= set(world.get(f"held:{worker}"))
-        return charged, freed - charged
-
-    def _give_up_publishing(self, before: World, world: World, home: str, now: int) -> None:
-        """Who waited long enough for an absent home starts from the base; publishing never does."""
-        for ref, until in before.get(f"home:{home}:away").items():
-            task = self.tasks[ref]
-            if until <= now and task.kind == "publish":
-                task.put_back(world, pr_error=True)
-
-    def _check_homes(self, world: World, now: int, *, quiet: bool) -> None:
-        for home in _HOMES:
-            if _lives(world, home, now):
-                assert not world.get(f"home:{home}:away"), "left waiting for a home that is back"
-            elif not quiet:
-                lists = [m[0] for m, _ in world.matching(rf"flows:[a-z]+@{home}")]
-                assert not lists, "left in the lists of a home that is away"
-
-    def _drain(self) -> None:
-        """In the end everything can be finished, and nothing is left behind."""
-        self.lab.twice = False
-        self.do(self.redis.delete(self.lab.keys.limits()))
-        for _ in range(200):
-            if all(task.is_finished for task in self.tasks.values()):
-                break
-            self.do(self.lab.sleep(3))
-            self.reap()
-            for worker in self.workers:
-                self.do(self.lab.queue.register(worker.name, worker.home, {}))
-                for lane in Lane:
-                    if worker.alone == (lane is Lane.ALONE):
-                        self._claim(worker, lane)
-                for claim in list(worker.claims):
-                    self._end(self._by_claim(claim), claim)
-            self.everything_agrees()
-        left = [task for task in self.tasks.values() if not task.is_finished]
-        assert not left, f"never ended: {left}"
-        self.reap()
-        check_at_rest(self._look())
-
-    def _end(self, task: Known, claim: Claim) -> None:
-        if task.kind == "publish":
-            return self._finish_publish(task, claim, Reason.AGENT_FAILED)
-        failed = Reason.CANCELED if task.cancel else Reason.AGENT_FAILED
-        state = self.do(self.lab.finish(claim, failed=failed))
-        self._give_up(claim)
-        assert state is State.FAILED
-        return task.ended(state)
-
-
-def _lives(world: World, home: str, now: int) -> bool:
-    return any(seen >= now - 15_000 for seen in world.get(f"home:{home}").values())
 
 
 @pytest.mark.live_keys

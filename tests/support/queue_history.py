@@ -1,0 +1,284 @@
+"""
+One history of the queue: clients, workers and time as a person would play them, with the model.
+
+What is done here is checked here, against the model (`queue_model`) and against every invariant
+(`world`). Which step comes next is chosen elsewhere.
+"""
+
+# redis-py leaves its **kwargs untyped.
+# pyright: reportUnknownMemberType=false
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import sys
+from collections.abc import Awaitable
+from contextlib import ExitStack
+from typing import ClassVar, TypeVar
+
+from hypothesis.stateful import RuleBasedStateMachine
+from redis.asyncio import Redis
+
+from internal.rdb.keys import Keys
+from internal.task.model import Claim, Priority, Reason
+from internal.task.queue import Lane
+from internal.task.state import State
+from tests.support.queue_lab import LEASE_SECONDS, Lab
+from tests.support.queue_model import Known, Worker
+from tests.support.world import World, check, check_at_rest
+
+T = TypeVar("T")
+HOMES = ("h1", "h2")
+_GRACE_MILLIS = 1_000
+_LEASE_MILLIS = int(LEASE_SECONDS * 1000)
+_HOME_GRACE_SECONDS = 60
+
+
+class QueueHistory(RuleBasedStateMachine):
+    """A deployment, its tasks as the model knows them, and everybody who acts on it."""
+
+    url: ClassVar[str]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._loop = asyncio.new_event_loop()
+        self._stack = ExitStack()
+        self.redis = Redis.from_url(self.url, decode_responses=True, protocol=3)
+        self.lab = Lab(self.redis, Keys("lab:"))
+        self._stack.enter_context(self.lab.installed())
+        self.do(self.redis.flushall())
+        self.do(self.lab.start())
+        self.numbers = itertools.count()
+        self.tasks: dict[str, Known] = {}
+        self.workers = [self._worker(home, alone) for home in HOMES for alone in (False, True)]
+        self.zombies: list[Claim] = []
+        self.world = World({})
+
+    def do(self, work: Awaitable[T]) -> T:
+        return self._loop.run_until_complete(work)
+
+    def teardown(self) -> None:
+        try:
+            if sys.exc_info()[0] is None:  # else the history has failed already
+                self._drain()
+        finally:
+            self.do(self.redis.aclose())
+            self._stack.close()
+            self._loop.close()
+
+    def _look(self) -> World:
+        self.world = self.do(self.lab.world())
+        return self.world
+
+    def _worker(self, home: str, alone: bool) -> Worker:
+        return Worker(f"w{next(self.numbers)}", home, alone)
+
+    def _by_claim(self, claim: Claim) -> Known:
+        return self.tasks[f"{claim.task.tenant}/{claim.task.id}"]
+
+    def _held(self) -> list[Claim]:
+        return [claim for worker in self.workers for claim in worker.claims]
+
+    def _give_up(self, claim: Claim) -> None:
+        for worker in self.workers:
+            if claim in worker.claims:
+                worker.claims.remove(claim)
+        self.zombies.append(claim)
+
+    def _create(
+        self, tenant: str, repo: str, priority: Priority, key: str = "", *, callback: bool = True
+    ) -> None:
+        task = f"t{next(self.numbers)}"
+        answer = self.do(
+            self.lab.submit(
+                tenant, task, repo, priority, callback=callback, key=key, digest=priority
+            )
+        )
+        known = self.world.values.get(f"tenant:{tenant}:idempotency:{key}")
+        if key and known:
+            gone = f"{tenant}/{known['id']}" not in self.world.tasks
+            word = "deleted" if gone else "dup"
+            assert answer.word == (word if known["hash"] == priority else "conflict")
+            assert answer.rest == (known["id"],)
+        else:
+            assert answer.word == "ok"
+            gates = (f"tenant:{tenant}", f"repo:{tenant}:{repo}")
+            self.tasks[f"{tenant}/{task}"] = Known(f"{tenant}/{task}", gates)
+
+    def _beat(self, worker: Worker) -> None:
+        replies = self.do(self.lab.beat(worker.name, worker.home, worker.claims))
+        expected = [2 if self._by_claim(claim).cancel else 1 for claim in worker.claims]
+        assert replies[1:] == expected
+
+    def _live_on(self, seconds: int) -> None:
+        """Time passes for those who are there."""
+        for _ in range(0, seconds, 4):
+            self.do(self.lab.sleep(4))
+            self.do(self.lab.beat("bystander", "elsewhere", []))
+            for worker in self.workers:
+                self._beat(worker)
+        self.reap()
+
+    def _claim(self, worker: Worker, lane: Lane) -> Known | None:
+        if worker.alone and worker.claims:
+            return None
+        before = self._look()
+        claim = self.do(self.lab.claim(worker.name, worker.home, lane))
+        if claim is None:
+            self._check_nothing_was_left(self._look(), worker, lane)
+            return None
+        task = self._by_claim(claim)
+        assert task.claim is None
+        assert task.lane == lane
+        where = before.document(task.ref)["at"].split(" ")
+        assert where[2:] in ([""], [f"@{worker.home}"]), "not in a list of this worker"
+        assert not self._closed(before, task), "a cap was exceeded"
+        task.claimed(claim, worker.name)
+        worker.claims.append(claim)
+        return task
+
+    def _closed(self, world: World, task: Known) -> bool:
+        if task.kind == "publish":
+            return False
+        return any(self._free(world, gate) < 1 for gate in task.gates)
+
+    @staticmethod
+    def _free(world: World, gate: str) -> float:
+        limits = world.get("limits")
+        limit = int(limits.get(gate, limits.get(f"{gate.partition(':')[0]}:*", 0)))
+        return float("inf") if limit == 0 else limit - len(world.get(f"gate:{gate}:held"))
+
+    def _check_nothing_was_left(self, world: World, worker: Worker, lane: Lane) -> None:
+        """What a worker could take waits at a gate; REAP notices when that opens by itself."""
+        for task in self.tasks.values():
+            tenant = task.ref.partition("/")[0]
+            for suffix in ("", f"@{worker.home}"):
+                if world.document(task.ref).get("at") == f"list {lane} {suffix}":
+                    parked = world.get(f"gate:tenant:{tenant}:parked")
+                    assert f"flow {lane}{suffix} {tenant}" in parked, f"{task.ref} was left"
+
+    def _finish_publish(self, task: Known, claim: Claim, failed: Reason | None) -> None:
+        reason = "canceled" if task.cancel else "no_changes"
+        fields = ["", "", "", "", reason, 'no "changes"']
+        if not failed:
+            fields = ["https://forge/pr/7", "7", "codeforge/x", "1", "", ""]
+        state = self.do(self.lab.queue.finish_pr(claim, self.lab.operation(), fields))
+        self._give_up(claim)
+        if failed:
+            task.put_back(self._look(), pr_error=True)
+        else:
+            task.ended("pr_created")
+        assert state == task.status
+
+    async def _expire(self, ref: str) -> None:
+        tenant, _, task = ref.partition("/")
+        key = self.lab.keys.task(tenant, task)
+        await self.redis.unlink(key, f"{key}:events", f"{key}:iterations", f"{key}:work")
+        await self.redis.zadd(self.lab.keys.expiring(), {ref: 0})
+
+    def reap(self) -> None:
+        """REAP charges the tasks of dead workers and nobody else, and pauses after a silence."""
+        before, now = self._look(), self.do(self.lab.now())
+        contact = before.get("contact")
+        silent = now - int(contact["last"]) > 5_000
+        quiet = silent or int(contact["quiet_until"]) > now
+        charged, freed = (set[str](), set[str]()) if quiet else self._ended(before, now)
+
+        lost, _, _ = self.do(self.lab.reap(home_grace_seconds=_HOME_GRACE_SECONDS))
+
+        assert lost == len(charged)
+        world = self._look()
+        for ref in charged | freed:
+            task = self.tasks[ref]
+            assert task.claim is not None
+            self._give_up(task.claim)
+            if ref in charged:
+                task.lost_worker(world)
+            elif task.cancel:
+                task.cancelled_while_leased(world)
+            else:
+                task.given_back()
+        for home in HOMES:
+            if not quiet and not _lives(before, home, now):
+                self._give_up_publishing(before, world, home, now)
+        self._check_homes(world, now, quiet=quiet)
+        self._check_gates(world)
+
+    def _ended(self, world: World, now: int) -> tuple[set[str], set[str]]:
+        """Tasks of dead workers, and tasks whose lease ended though their worker lives."""
+        charged, freed = set[str](), set[str]()
+        for ref, end in world.get("leases").items():
+            worker = self.tasks[ref].worker
+            if end > now - _GRACE_MILLIS:
+                continue
+            if world.get("workers").get(worker, 0) > now - _LEASE_MILLIS - _GRACE_MILLIS:
+                freed.add(ref)
+            else:
+                charged |= set(world.get(f"held:{worker}"))
+        return charged, freed - charged
+
+    def _give_up_publishing(self, before: World, world: World, home: str, now: int) -> None:
+        """Who waited long enough for an absent home starts from the base; publishing never does."""
+        for ref, until in before.get(f"home:{home}:away").items():
+            task = self.tasks[ref]
+            if until <= now and task.kind == "publish":
+                task.put_back(world, pr_error=True)
+
+    def _check_homes(self, world: World, now: int, *, quiet: bool) -> None:
+        for home in HOMES:
+            if _lives(world, home, now):
+                assert not world.get(f"home:{home}:away"), "left waiting for a home that is back"
+            elif not quiet:
+                lists = [m[0] for m, _ in world.matching(rf"flows:[a-z]+@{home}")]
+                assert not lists, "left in the lists of a home that is away"
+
+    def _check_gates(self, world: World) -> None:
+        for gate in world.get("gates:parked"):
+            flows = [e for e in world.get(f"gate:{gate}:parked") if e.startswith("flow ")]
+            assert not flows or self._free(world, gate) < 1, f"{gate} is open"
+
+    def agree(self) -> None:
+        world = self._look()
+        check(world)
+        assert set(world.tasks) == set(self.tasks)
+        for task in self.tasks.values():
+            task.agrees(world)
+        for worker in self.workers:
+            if any(self._by_claim(claim).lost >= 2 for claim in worker.claims):
+                assert len(worker.claims) == 1, "a last-life task beside another"
+
+    def _drain(self) -> None:
+        """In the end everything can be finished, and nothing is left behind."""
+        self.lab.twice = False
+        self.do(self.redis.delete(self.lab.keys.limits()))
+        for _ in range(200):
+            if all(task.is_finished for task in self.tasks.values()):
+                break
+            self.do(self.lab.sleep(3))
+            self.reap()
+            for worker in self.workers:
+                self.do(self.lab.queue.register(worker.name, worker.home, {}))
+                for lane in Lane:
+                    if worker.alone == (lane is Lane.ALONE):
+                        self._claim(worker, lane)
+                for claim in list(worker.claims):
+                    self._end(self._by_claim(claim), claim)
+            self.agree()
+        left = [task for task in self.tasks.values() if not task.is_finished]
+        assert not left, f"never ended: {left}"
+        self.reap()
+        check_at_rest(self._look())
+
+    def _end(self, task: Known, claim: Claim) -> None:
+        if task.kind == "publish":
+            return self._finish_publish(task, claim, Reason.AGENT_FAILED)
+        failed = Reason.CANCELED if task.cancel else Reason.AGENT_FAILED
+        state = self.do(self.lab.finish(claim, failed=failed))
+        self._give_up(claim)
+        assert state is State.FAILED
+        return task.ended(state)
+
+
+def _lives(world: World, home: str, now: int) -> bool:
+    return any(seen >= now - 15_000 for seen in world.get(f"home:{home}").values())
