@@ -18,9 +18,9 @@ from tests.support.repos import Repo, small_repo
 pytestmark = pytest.mark.chaos
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def deployment() -> Iterator[Deployment]:
-    """One machine for both tests; the second one starts it again."""
+    """One machine."""
     with running({"CODEFORGE_WORKERS__CONCURRENCY": "4"}) as deployment:
         yield deployment
 
