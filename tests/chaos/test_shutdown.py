@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 
 import pytest
@@ -17,12 +18,18 @@ pytestmark = pytest.mark.chaos
 
 
 async def test_a_worker_that_stops_finishes_what_it_can(site: Site) -> None:
-    """Within its grace the run ends as if nothing was; nothing new is begun; status 0."""
-    worker = await site.start(WORKERS__CONCURRENCY="1", WORKERS__GRACE_SECONDS="30")
+    """
+    Within its grace the run ends as if nothing was; nothing new is begun; status 0.
+
+    Also when it is told twice, as service managers do to the children of `up`.
+    """
+    worker = await site.start(WORKERS__CONCURRENCY="1", PARENT=str(os.getpid()))
     task = await site.submit("say begun\nsleep 1\nsay done")
     await site.until_said(task, "begun")
     queued = await site.submit("say done")
 
+    worker.send(signal.SIGTERM)
+    await until("it drains", lambda: "pool.draining" in worker.log())
     worker.send(signal.SIGTERM)
     assert await worker.ended() == 0
 
