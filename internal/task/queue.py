@@ -183,9 +183,13 @@ class TaskQueue:
         Raises:
             Fenced: nothing of this run counts.
             CancelAccepted: report it again, without a pull request, with reason `canceled`.
+            Unavailable: written, but not yet on a replica; repeat.
         """
         args = [ref_of(claim), claim.token, operation, *map(storable, fields)]
-        return State(_judge(await self._run(scripts.FINISH_PR, args))[1])
+        reply = await scripts.FINISH_PR.durable(
+            self._redis, [self._keys.prefix], args, replicas=self._replicas
+        )
+        return State(_judge(reply)[1])
 
     async def hand_back(
         self,

@@ -9,13 +9,13 @@
 -- -> {'ok', state} | {'dup', state} | {'fenced', state or ''} | {'cancelled'} a cancel was accepted: report that
 --    instead | {'illegal', state}
 -- Only the holder of the claim changes the usage of all runs, so it adds it up itself.
-local t, op, to, reason, diff = read(ARGV[1], 'status', 'kind', 'token', 'op', 'cancel', 'iteration', 'iterations_used', 'seq',
+local t, op, to, reason, diff = read(ARGV[1], 'status', 'kind', 'token', 'cancel', 'iteration', 'iterations_used', 'seq',
   'worker', 'gates', 'retain', 'started_at', 'changes', 'callback_url', 'labels', 'pr_url', 'pr_number', 'trace_id', 'task_url'),
   ARGV[3], ARGV[4], ARGV[5], ARGV[18]
 local f = t.f
 
--- A repeat that comes after a follow-up was queued still finds its operation id, in the row it wrote.
-local function recorded_before()
+-- Its operation id stands in the row it wrote, so a repeat is known also after a follow-up was queued.
+local function is_repeat()
   local number = tonumber(f.iterations_used or f.iteration)
   local names = {}
   for n = number, math.max(1, number - 15), -1 do names[#names + 1] = n .. '.op' end
@@ -26,8 +26,7 @@ local function recorded_before()
 end
 
 if not f.status then return {'fenced', ''} end
-if f.op == op then return {'dup', f.status} end
-if f.token ~= ARGV[2] then return {recorded_before() and 'dup' or 'fenced', f.status} end
+if f.token ~= ARGV[2] then return {is_repeat() and 'dup' or 'fenced', f.status} end
 if f.cancel and reason ~= 'canceled' then return {'cancelled'} end
 if f.kind == 'publish' or not FINISHED[to] or not may_follow(f.status, to) then return {'illegal', f.status} end
 
@@ -43,7 +42,7 @@ local function count_usage()
 end
 
 local function record()
-  set(t, {op = op, usage = ARGV[9], usage_total = ARGV[10], finished_at = NOW})
+  set(t, {usage = ARGV[9], usage_total = ARGV[10], finished_at = NOW})
   row(t, {op = op})
   if ARGV[6] ~= '' then set(t, {failure = ARGV[6]}) end
   if ARGV[7] ~= '' then set(t, {result = ARGV[7]}) end

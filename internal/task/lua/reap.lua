@@ -106,7 +106,8 @@ local function check_homes(quiet)
 end
 
 local function trim()
-  for _, ref in ipairs(redis.call('ZRANGEBYSCORE', P .. 'expiring', '-inf', NOW, 'LIMIT', 0, LIMIT)) do
+  local expired = redis.call('ZRANGEBYSCORE', P .. 'expiring', '-inf', NOW, 'LIMIT', 0, LIMIT)
+  for _, ref in ipairs(expired) do
     if redis.call('EXISTS', task_key(ref)) == 0 then forget(ref) else redis.call('ZADD', P .. 'expiring', NOW + 1000, ref) end
   end
   for _, worker in ipairs(redis.call('ZRANGEBYSCORE', P .. 'workers', '-inf', NOW - 60000, 'LIMIT', 0, LIMIT)) do
@@ -116,6 +117,7 @@ local function trim()
     local passed = redis.call('ZSCORE', P .. 'served:' .. lane, '')
     if passed then redis.call('ZREMRANGEBYSCORE', P .. 'served:' .. lane, '-inf', '(' .. passed) end
   end
+  return #expired
 end
 
 local quiet = contact(lease)
@@ -123,5 +125,5 @@ local lost = quiet and 0 or reap_leases()
 local promoted = promote_due()
 check_gates()
 local moved = check_homes(quiet)
-trim()
-return {lost, promoted + moved, (lost >= LIMIT or promoted >= LIMIT or moved >= LIMIT) and 1 or 0}
+local trimmed = trim()
+return {lost, promoted + moved, math.max(lost, promoted, moved, trimmed) >= LIMIT and 1 or 0}

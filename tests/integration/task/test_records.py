@@ -170,7 +170,7 @@ async def test_the_histogram_counts_runs_not_their_waits(lab: Lab) -> None:
     assert counters["duration_bucket:completed:1800"] == "1"
 
 
-@pytest.mark.parametrize("later", ["instruct", "retry", "instruct and claim", "cancelled"])
+@pytest.mark.parametrize("later", ["nothing", "instruct", "retry", "instruct and run", "cancelled"])
 async def test_a_report_repeated_after_a_follow_up_is_still_known(lab: Lab, later: str) -> None:
     """Else the worker would take its own recorded work for a zombie's, and erase it."""
     ref = await lab.create()
@@ -179,10 +179,10 @@ async def test_a_report_repeated_after_a_follow_up_is_still_known(lab: Lab, late
     await lab.finish(claim, failed=Reason.AGENT_FAILED, operation="the end")
     if later == "retry":
         await lab.retry(ref)
-    else:
+    elif later != "nothing":
         await lab.instruct(ref)
-    if later == "instruct and claim":
-        await lab.take("w2")
+    if later == "instruct and run":
+        await lab.run_next("w2")
     if later == "cancelled":
         await lab.store.cancel(ref)
 

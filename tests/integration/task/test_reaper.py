@@ -1,0 +1,59 @@
+"""The loop that does the queue's chores in every process."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+from structlog.typing import EventDict
+
+from internal.rdb.client import connect
+from internal.rdb.keys import Keys
+from internal.task.queue import TaskQueue
+from internal.task.reaper import Reaper
+from tests.support.queue_lab import Lab
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.live_keys
+
+
+def said(logs: list[EventDict]) -> list[str]:
+    return [str(entry["event"]) for entry in logs]
+
+
+async def test_the_chores_are_done_until_it_is_told_to_stop(lab: Lab) -> None:
+    """A due wait is promoted and a lost worker's task given back, without anybody asking."""
+    await lab.create()
+    await lab.create()
+    waiting = await lab.take()
+    await lab.queue.hand_back(waiting, "op", reason="disk_full", delay_seconds=5, repeat=True)
+    await lab.take()
+    for _ in range(4):
+        await lab.sleep(3)
+        await lab.beat("w2", "h1", [])
+    stop = asyncio.Event()
+
+    with capture_logs() as logs:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(Reaper(lab.queue, home_grace_seconds=60).run(stop))
+            await until("a lost worker", lambda: "reaper.workers_lost" in said(logs))
+            stop.set()
+
+    assert await lab.claim("w2")
+    assert await lab.claim("w2")
+
+
+async def test_an_outage_is_waited_out_and_told_once(tmp_path: Path) -> None:
+    """No Redis there: the loop goes on trying, and stops at once when it is told to."""
+    stop = asyncio.Event()
+    with capture_logs() as logs:
+        async with connect(f"unix://{tmp_path}/nobody.sock", role="command") as redis:
+            queue = TaskQueue(redis, Keys("lab:"), lease_seconds=9)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(Reaper(queue, home_grace_seconds=60).run(stop))
+                await until("the outage", lambda: logs)
+                stop.set()
+
+    assert said(logs) == ["reaper.redis_away"]
