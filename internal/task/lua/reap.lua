@@ -23,6 +23,8 @@ local function take_back(ref, worker, charge)
     if not f.token then redis.call('ZREM', P .. 'leases', ref) end
     return 0
   end
+  redis.call('ZADD', P .. 'leases', NOW + 60000, ref)           -- a broken one is told, and keeps nobody waiting
+  assert(f.since and f.retain and PRIORITY[f.priority] and NEXT:find(' ' .. f.status .. '>', 1, true), 'broken document: ' .. ref)
   set(t, {lost = f.lost + charge})
   if f.cancel then
     release(t)

@@ -1,8 +1,12 @@
 """Leases: who is lost, who pays for it, and who does not."""
 
+# redis-py leaves its **kwargs untyped.
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 import pytest
+from redis.exceptions import ResponseError
 
 from internal.errors import Fenced
 from internal.task.model import Claim
@@ -265,6 +269,30 @@ async def test_more_tasks_than_one_round_handles_are_taken_back_by_the_next(lab:
     assert [(lost, more) for lost, _, more in rounds] == [(10, True), (10, True), (5, False)]
     world = await lab.world()
     assert {world.document(ref)["lost"] for ref in refs} == {"1"}
+
+
+async def test_a_broken_document_keeps_nobody_else_from_being_taken_back(lab: Lab) -> None:
+    """The round that meets it raises and is told; the next ones go on with the others."""
+    broken, sound = await lab.create(), await lab.create()
+    await lab.take("w1")
+    await lab.take("w2")
+    key = lab.keys.task("default", "t1")
+    since = await lab.redis.hget(key, "since")
+    await lab.redis.hdel(key, "since")
+    for _ in range(4):
+        await lab.sleep(3)
+        await lab.beat("w3", "h1", [])
+
+    with pytest.raises(ResponseError, match="broken document: default/t1"):
+        await lab.reap()
+    assert (await lab.reap())[0] == 1
+
+    assert await lab.status(sound) == "pending"
+    await lab.redis.hset(key, "since", str(since))
+    for _ in range(21):
+        await lab.sleep(3)
+        await lab.reap()
+    assert await lab.status(broken) == "pending"
 
 
 async def test_a_create_pr_is_leased_and_reaped_like_a_run(lab: Lab) -> None:
