@@ -120,8 +120,7 @@ def _become_agent(order: Order, shim: int, result: int) -> None:
         signal_on_parent_death(signal.SIGKILL)
         if os.getppid() != shim:
             os._exit(1)
-        for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores both, exec would keep that
-            signal.signal(number, signal.SIG_DFL)
+        _default_signals()
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         _limit(order)
         step = "cwd"
@@ -134,6 +133,13 @@ def _become_agent(order: Order, shim: int, result: int) -> None:
         os.write(result, f"{step} {errno.EINVAL}".encode())
     finally:  # whatever was raised, the fork never returns into the shim's code
         os._exit(127)
+
+
+def _default_signals() -> None:
+    # Exec keeps what is ignored: Python ignores two, a shell's `&` and nohup up to three more.
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        with contextlib.suppress(OSError):  # the C library's own two
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _limit(order: Order) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -125,9 +126,20 @@ async def test_setuid_programs_give_no_way_out_of_the_kill(make_spec: MakeSpec) 
     assert loose == [b"NoNewPrivs:\t0"]
 
 
+@pytest.fixture
+def _started_by_nohup() -> Iterator[None]:
+    ignored = (signal.SIGHUP, signal.SIGQUIT)
+    before = [signal.signal(number, signal.SIG_IGN) for number in ignored]
+    yield
+    for number, handler in zip(ignored, before, strict=True):
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("_started_by_nohup")
 async def test_signals_are_as_a_program_expects_them(make_spec: MakeSpec) -> None:
     """
-    Python ignores SIGPIPE for itself; an agent must not inherit that, nor a blocked signal.
+    What Python ignores for itself, or a worker because nohup or a shell's `&` started it, an agent
+    must not inherit, nor a blocked signal.
     """
     # 32 and 33 are the C library's own: no program can set them, and make leaves them ignored.
     foreign = 1 << 31 | 1 << 32
