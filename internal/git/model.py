@@ -1,4 +1,4 @@
-"""What git tells about an agent's work: commits, file changes, counts. Plain data."""
+"""What git and its hosts tell about an agent's work: changes, pull requests. Plain data."""
 
 from __future__ import annotations
 
@@ -78,3 +78,53 @@ class Snapshot:
     """
     complete: bool = True
     """False when git could not take some file, for its name or for its permissions."""
+
+
+class ProviderName(StrEnum):
+    """The APIs for pull requests that we speak; Forgejo speaks Gitea's."""
+
+    GITHUB = "github"
+    GITLAB = "gitlab"
+    GITEA = "gitea"
+    BITBUCKET = "bitbucket"
+
+
+class PullRequestState(StrEnum):
+    """What became of a pull request; a declined or superseded one is closed."""
+
+    OPEN = "open"
+    MERGED = "merged"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PullRequestWanted:
+    """
+    The pull request that a branch shall have. `head` and `base` are names of branches.
+
+    `title` and `description` are cut to what the host takes. `draft` is obeyed when the pull
+    request is opened; an open one stays as it is. Labels and reviewers are added, none removed.
+    """
+
+    head: str
+    base: str
+    title: str
+    description: str = ""
+    draft: bool = False
+    labels: tuple[str, ...] = ()
+    reviewers: tuple[str, ...] = ()
+    """Names of users as the host knows them; GitHub and Gitea also take `organisation/team`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PullRequest:
+    """A pull request as its host tells it; GitLab calls it a merge request."""
+
+    number: int
+    url: str
+    state: PullRequestState
+    branch: str
+    updated: bool = False
+    """It had been open before, and was brought up to date."""
+    warnings: tuple[str, ...] = ()
+    """What the host refused beside it: labels, reviewers, the draft state. One sentence each."""

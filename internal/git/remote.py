@@ -11,11 +11,12 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from internal.errors import Invalid, PolicyDenied
+from internal.git.model import ProviderName
 
 MAX_URL_CHARS = 2048
 MAX_TARGET_CHARS = 255
@@ -25,6 +26,13 @@ _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\Z")
 _SCP = re.compile(r"(?P<user>[^@:/]+)@(?P<host>\[[^\]]*\]|[^:/@]+):(?P<path>.+)\Z")
 _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/]*)(?P<path>/.*)?\Z")
 _USER_INFO = re.compile(r"(?<=://)[^/@\s]*@")
+_PROVIDERS = {
+    "github.com": ProviderName.GITHUB,
+    "gitlab.com": ProviderName.GITLAB,
+    "gitea.com": ProviderName.GITEA,
+    "codeberg.org": ProviderName.GITEA,
+    "bitbucket.org": ProviderName.BITBUCKET,
+}
 _BAD_IN_TARGET = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(?:/|\Z)")
 
 
@@ -131,6 +139,26 @@ def check_policy(remote: Remote, *, allow_local: bool, allow_hosts: Sequence[str
         return
     if allow_hosts and not any(_matches(remote.host, allowed) for allowed in allow_hosts):
         raise PolicyDenied(f"host {remote.host} is not in the setting git.allow_hosts")
+
+
+def provider_of(remote: Remote, domains: Mapping[str, str]) -> ProviderName | None:
+    """
+    Whose API serves the pull requests of *remote*; None when nobody told us.
+
+    *domains* is the setting `git.provider_domains`, host to provider, and goes before the public
+    hosts. Hosts below a known one are not included: anybody may have a page there.
+
+    Raises:
+        Invalid: *domains* names a provider that we do not know for this host.
+    """
+    named = next((name for host, name in domains.items() if _same_host(host, remote.host)), None)
+    if named is None:
+        return _PROVIDERS.get(remote.host)
+    try:
+        return ProviderName(named.strip().lower())
+    except ValueError:
+        problem = f"{remote.host}: {named!r} is none of {', '.join(ProviderName)}"
+        raise Invalid(problem, fields={"git.provider_domains": problem}) from None
 
 
 def check_target(target: str) -> str:
@@ -241,6 +269,10 @@ def _matches(host: str, allowed: str) -> bool:
     if allowed.startswith("*."):
         return host.endswith(allowed[1:])
     return host == allowed.removesuffix(".")
+
+
+def _same_host(written: str, host: str) -> bool:
+    return bool(host) and written.strip().lower().removesuffix(".") == host
 
 
 def _invalid(problem: str) -> Invalid:

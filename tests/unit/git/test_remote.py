@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from internal.errors import Invalid, PolicyDenied
-from internal.git.remote import check_policy, check_target, mask_url, parse_remote
+from internal.git.model import ProviderName
+from internal.git.remote import check_policy, check_target, mask_url, parse_remote, provider_of
 
 
 @pytest.mark.parametrize(
@@ -199,3 +200,35 @@ def test_a_masked_url_shows_no_credential() -> None:
     masked = mask_url("cannot use https://user:secret@host/r twice https://t@h/")
 
     assert masked == "cannot use https://***@host/r twice https://***@h/"
+
+
+@pytest.mark.parametrize(
+    ("url", "provider"),
+    [
+        ("https://github.com/o/r", ProviderName.GITHUB),
+        ("git@GitHub.com:o/r.git", ProviderName.GITHUB),
+        ("https://gitlab.com/group/subgroup/project.git", ProviderName.GITLAB),
+        ("ssh://git@codeberg.org/o/r", ProviderName.GITEA),
+        ("https://gitea.com/o/r", ProviderName.GITEA),
+        ("https://bitbucket.org/o/r", ProviderName.BITBUCKET),
+        ("http://git.corp.example:3000/o/r", ProviderName.GITLAB),
+        ("https://evil.github.com/o/r", None),
+        ("https://github.com.evil.example/o/r", None),
+        ("https://sub.git.corp.example/o/r", None),
+        ("https://example.com/owner/repo.git", None),
+        ("file:///srv/r", None),
+    ],
+)
+def test_the_host_alone_tells_the_provider(url: str, provider: ProviderName | None) -> None:
+    """Public hosts are known, others are what the operator says; none is guessed from its name."""
+    assert provider_of(parse_remote(url), {"Git.Corp.example": "gitlab"}) == provider
+
+
+def test_the_operators_word_about_a_host_goes_first() -> None:
+    """A public host may be mapped elsewhere; a provider that does not exist is refused."""
+    remote = parse_remote("https://gitea.com/o/r")
+
+    assert provider_of(remote, {"gitea.com": "GitHub"}) is ProviderName.GITHUB
+    with pytest.raises(Invalid, match="svn") as refused:
+        provider_of(remote, {"gitea.com": "svn"})
+    assert list(refused.value.fields) == ["git.provider_domains"]

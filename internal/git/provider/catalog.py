@@ -1,0 +1,49 @@
+"""The one table from a repository's host to the code that speaks its API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from internal.egress.client import HttpClient
+from internal.git.model import ProviderName
+from internal.git.provider.base import Provider, TokenCheck, UnsupportedHost
+from internal.git.remote import Remote, provider_of
+
+
+def provider_for(
+    remote: Remote,
+    *,
+    domains: Mapping[str, str],
+    base_url: str | None,
+    token: str | None,
+    http: HttpClient,
+) -> Provider:
+    """
+    The provider of *remote*, to be used with *token*.
+
+    *base_url* is the one of the registered key, when it has one: its scheme, port and path are
+    kept. Without it they are those of *remote* when that is http(s), else https.
+
+    Raises:
+        UnsupportedHost: the host is no public one that we know and not in *domains*.
+        Invalid: *base_url* or a value of *domains* makes no sense.
+    """
+    name = provider_of(remote, domains)
+    if name is None:
+        host = remote.host or "a local path"
+        raise UnsupportedHost(f"{host} is no host of pull requests; see git.provider_domains")
+    raise UnsupportedHost(f"{name} is not spoken yet")
+
+
+async def check_token(
+    name: ProviderName, *, base_url: str | None, token: str, http: HttpClient
+) -> TokenCheck:
+    """
+    Ask the public host of *name*, or the one at *base_url*, about *token*.
+
+    Raises:
+        ProviderError: the host did not answer as it should.
+        PolicyDenied: it is in a private network; see `egress.allow`.
+        Invalid: *base_url* is no http(s) URL, or Gitea is asked for without one.
+    """
+    raise UnsupportedHost(f"{name} is not spoken yet")
