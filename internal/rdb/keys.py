@@ -207,6 +207,16 @@ class Keys:
         """hash: one delivery; no TTL while it waits, 7 days once it ended."""
         return f"{self.prefix}delivery:{delivery}"
 
+    # -- who may do what; owner: access
+    # --------------------------------------------------------------------
+    def audit(self, tenant: str) -> str:
+        """stream: who did what; newest 10,000 entries of 90 days; TTL 90 days from the last."""
+        return f"{self.prefix}tenant:{tenant}:audit"
+
+    def audit_mark(self, tenant: str, entry: str) -> str:
+        """string: this entry was written; TTL 60 s."""
+        return f"{self.prefix}tenant:{tenant}:audit:{entry}"
+
     # -- the deployment; owner: rdb
     # ------------------------------------------------------------------------
     def schema(self) -> str:

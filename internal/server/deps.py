@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
+from internal.access.audit import AuditLog
 from internal.agent.model import Capabilities
 from internal.clock import Clock
 from internal.server.workers import Workers
@@ -69,6 +70,7 @@ class ServerDeps:
     tasks: TaskService
     hub: Hub
     workers: Workers
+    audit: AuditLog
     rules: TaskRules
     auth_token: str
     """The token of `server.auth_token`: admin of the tenant `default`. Never empty."""

@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route, Router
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Send
+from starlette.types import Scope as AsgiScope
 
+from internal.access.model import Scope
 from internal.errors import NotAvailable, NotFound
 from internal.server.deps import ServerDeps
 from internal.server.endpoint import Endpoint, Handler
@@ -23,7 +25,7 @@ from internal.server.handlers.events import EventHandlers
 from internal.server.handlers.health import HealthHandlers
 from internal.server.handlers.spec import docs_file, docs_page, openapi_file
 from internal.server.handlers.tasks import TaskHandlers
-from internal.server.middleware.auth import Auth
+from internal.server.middleware.auth import Auth, needs
 from internal.server.middleware.bodylimit import BodyLimit
 from internal.server.middleware.timeouts import Timeouts
 
@@ -62,34 +64,60 @@ LATER: Mapping[str, tuple[str, ...]] = {
 }
 """Paths under `/api/v1` that belong to the API but not to this version."""
 
+_ADMINISTRATIVE = ("/keys", "/tokens", "/audit", "/webhooks", "/dead-letters", "/control")
+
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """One row of the table. A stream has no limit of time; a later row belongs to the future."""
+    """
+    One row of the table. A stream has no limit of time; a later row belongs to the future.
+
+    `scope` is what a token needs for every method of the row. Empty: `read` to read, and
+    `write_scope` for everything else. `limited`: calls are counted against the rate limit; where
+    a row both reads and writes, those that write.
+    """
 
     template: str
     handlers: Mapping[str, Handler]
     is_stream: bool = False
     is_later: bool = False
+    scope: str = ""
+    write_scope: str = Scope.TASKS
+    limited: bool = False
+
+    def scope_of(self, method: str) -> Scope:
+        """What a token needs to call *method*."""
+        return Scope(self.scope or (Scope.READ if method == "GET" else self.write_scope))
+
+    def limited_methods(self) -> frozenset[str]:
+        """The methods that the rate limit counts."""
+        if not self.limited:
+            return frozenset()
+        return frozenset(self.handlers) - {"GET"} or frozenset(self.handlers)
 
 
 def api_paths(deps: ServerDeps) -> list[Path]:
     """All rows under `/api/v1`, the busiest first."""
     tasks, events, agents = TaskHandlers(deps), EventHandlers(deps), AgentHandlers(deps)
     return [
-        Path("/tasks", {"POST": tasks.create, "GET": tasks.list}),
+        Path("/tasks", {"POST": tasks.create, "GET": tasks.list}, limited=True),
         Path("/tasks/{task_id}", {"GET": tasks.read, "DELETE": tasks.delete}),
         Path("/tasks/{task_id}/stream", {"GET": events.stream}, is_stream=True),
         Path("/tasks/{task_id}/events", {"GET": events.page}),
-        Path("/tasks/{task_id}/instruct", {"POST": tasks.instruct}),
+        Path("/tasks/{task_id}/instruct", {"POST": tasks.instruct}, limited=True),
         Path("/tasks/{task_id}/cancel", {"POST": tasks.cancel}),
-        Path("/tasks/{task_id}/retry", {"POST": tasks.retry}),
+        Path("/tasks/{task_id}/retry", {"POST": tasks.retry}, limited=True),
         Path("/tasks/{task_id}/diff", {"GET": tasks.diff}),
         Path("/agents", {"GET": agents.agents}),
         Path("/workers", {"GET": agents.workers}),
         Path("/stats", {"GET": agents.stats}),
         *(
-            Path(path, dict.fromkeys(methods, _later), is_later=True)
+            Path(
+                path,
+                dict.fromkeys(methods, _later),
+                is_later=True,
+                scope=Scope.ADMIN if path.startswith(_ADMINISTRATIVE) else "",
+            )
             for path, methods in LATER.items()
         ),
     ]
@@ -123,7 +151,8 @@ def _router(routes: Sequence[BaseRoute]) -> Router:
 
 
 def _route(path: Path, prefix: str, seconds: float) -> Route:
-    app: ASGIApp = Endpoint(f"{prefix}{path.template}", path.handlers)
+    checks = {method: [needs(path.scope_of(method))] for method in path.handlers if prefix}
+    app: ASGIApp = Endpoint(f"{prefix}{path.template}", path.handlers, checks)
     return Route(path.template, app if path.is_stream else Timeouts(app, seconds=seconds))
 
 
@@ -133,14 +162,14 @@ class _WithoutLastSlash:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         path: str = scope.get("path", "")
         if path.endswith("/") and not path.endswith("//"):
             scope["path"] = path[:-1]
         await self._app(scope, receive, send)
 
 
-async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
+async def _not_found(scope: AsgiScope, receive: Receive, send: Send) -> None:
     if scope["type"] == "http":
         raise NotFound("There is no such path.")
     if scope["type"] == "websocket":

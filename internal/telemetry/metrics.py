@@ -69,12 +69,21 @@ class Metrics:
             buckets=_HTTP_BUCKETS,
             registry=self._registry,
         )
+        self._lost_audit_entries = Counter(
+            "codeforge_audit_lost",
+            "Audit entries that Redis did not take, which stand only in the log: is it complete?",
+            registry=self._registry,
+        )
 
     def observe_request(self, method: str, path: str, status: int, seconds: float) -> None:
         """Count one request; *path* is the route's template, never what the client sent."""
         method = method if method in _METHODS else "other"  # or a client could make up thousands
         self._requests.labels(method, path, str(status)).inc()
         self._durations.labels(method, path).observe(seconds)
+
+    def count_lost_audit_entry(self) -> None:
+        """Count one act that the audit log does not have."""
+        self._lost_audit_entries.inc()
 
     def render(self, snapshot: ClusterSnapshot) -> bytes:
         """All metrics as text."""

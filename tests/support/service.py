@@ -16,6 +16,7 @@ import httpx2
 from redis.asyncio import Redis
 from starlette.types import ASGIApp
 
+from internal.access.audit import AuditLog
 from internal.agent.model import Capabilities, Usage
 from internal.clock import SystemClock
 from internal.crypto.box import Box
@@ -173,6 +174,7 @@ def make_deps(
         tasks=tasks,
         hub=Hub(subscriber=clients.subscriber, reader=redis, keys=KEYS, ping_seconds=ping_seconds),
         workers=Workers(redis, KEYS),
+        audit=AuditLog(redis, KEYS, SystemClock(), count_lost=lambda: None),
         rules=rules or TaskRules(agents=AGENTS, default_agent="demo"),
         auth_token=TOKEN,
         version="1.2.3",

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from codeforge import __version__
 from codeforge.wiring.core import Core, Loop, git_guard
 from codeforge.wiring.snapshots import Snapshots
+from internal.access.audit import AuditLog
 from internal.agent import catalog
 from internal.agent.model import Capabilities
 from internal.clock import SystemClock
@@ -58,6 +59,9 @@ async def open_server(core: Core, stop: asyncio.Event) -> AsyncGenerator[Server]
             tasks=core.service,
             hub=hub,
             workers=workers,
+            audit=AuditLog(
+                core.redis, core.keys, SystemClock(), count_lost=metrics.count_lost_audit_entry
+            ),
             rules=rules,
             auth_token=core.secrets.auth_token,
             version=__version__,

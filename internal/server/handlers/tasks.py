@@ -8,6 +8,7 @@ import re
 from starlette.requests import Request
 from starlette.responses import Response
 
+from internal.access.model import Caller
 from internal.errors import Invalid, NotFound
 from internal.server.body import read_json
 from internal.server.deps import ServerDeps
@@ -17,7 +18,6 @@ from internal.server.document import (
     receipt,
     task_document,
 )
-from internal.server.middleware.auth import Caller
 from internal.server.query import (
     Query,
     read_choice,
@@ -36,10 +36,15 @@ _PATCH_TYPES = ("text/x-diff", "text/x-patch")
 _PAGE, _MAX_PAGE = 50, 200
 
 
+def caller_of(request: Request) -> Caller:
+    """Who sent this request."""
+    caller: Caller = request.scope["caller"]
+    return caller
+
+
 def tenant_of(request: Request) -> Tenant:
     """Whose objects this request sees."""
-    caller: Caller = request.scope["caller"]
-    return caller.tenant
+    return Tenant(caller_of(request).tenant)
 
 
 def task_id_of(request: Request) -> str:
@@ -57,6 +62,7 @@ class TaskHandlers:
         self._tasks = deps.tasks
         self._hub = deps.hub
         self._rules = deps.rules
+        self._audit = deps.audit
 
     async def create(self, request: Request) -> Response:
         """201 with a receipt; with `wait` 200 or 202 with the task; 200 when it was known."""
@@ -70,6 +76,8 @@ class TaskHandlers:
             request_hash=_hash(body) if key else "",
         )
         task = submitted.task
+        if not submitted.repeated:
+            await self._audit.record(caller_of(request), "task.submit", task.id)
         location = {"Location": f"{_base(request)}/tasks/{task.id}"}
         if body.wait:
             await self._hub.wait_finished(tenant, task.id, body.wait)
@@ -108,6 +116,7 @@ class TaskHandlers:
         Query(request).finish()
         body = await read_json(request, Instruct)
         task = await self._tasks.instruct(tenant_of(request), task_id_of(request), body.prompt)
+        await self._audit.record(caller_of(request), "task.instruct", task.id)
         return json_response(
             {"id": task.id, "status": "awaiting_instruction", "iteration": task.iteration}
         )
@@ -116,6 +125,7 @@ class TaskHandlers:
         """Queue the failed iteration again."""
         await self._no_body(request)
         task = await self._tasks.retry(tenant_of(request), task_id_of(request))
+        await self._audit.record(caller_of(request), "task.retry", task.id)
         return json_response(_progress(task))
 
     async def cancel(self, request: Request) -> Response:
@@ -123,6 +133,7 @@ class TaskHandlers:
         await self._no_body(request)
         task = task_id_of(request)
         state = await self._tasks.cancel(tenant_of(request), task)
+        await self._audit.record(caller_of(request), "task.cancel", task)
         status, message = "cancelling", "The agent is being ended."
         if state is not None:
             status, message = state.value, "The task was taken out of the queue."
@@ -131,7 +142,9 @@ class TaskHandlers:
     async def delete(self, request: Request) -> Response:
         """Erase a finished task."""
         await self._no_body(request)
-        await self._tasks.delete(tenant_of(request), task_id_of(request))
+        task = task_id_of(request)
+        await self._tasks.delete(tenant_of(request), task)
+        await self._audit.record(caller_of(request), "task.delete", task)
         return Response(status_code=204)
 
     async def diff(self, request: Request) -> Response:

@@ -1,24 +1,27 @@
-"""Who calls: the token of `Authorization: Bearer` or `X-API-Key`, compared in constant time."""
+"""Who calls: the token of `Authorization: Bearer` or `X-API-Key`; what is unknown stays outside."""
 
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass
+from dataclasses import replace
 from hashlib import sha256
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from internal.errors import Unauthorized
-from internal.task.model import DEFAULT_TENANT, Tenant
+from internal.access import model as access
+from internal.access.model import Caller
+from internal.errors import Forbidden, Unauthorized
+from internal.server.endpoint import Check
+from internal.task.model import DEFAULT_TENANT
+
+__all__ = ["CONFIGURED", "Auth", "Caller", "needs"]
+
+CONFIGURED = Caller(
+    DEFAULT_TENANT, "server.auth_token", access.including(frozenset({access.Scope.ADMIN}))
+)
+"""Whoever sends the token of `server.auth_token`."""
 
 _SCHEME = b"bearer "
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Whoever a valid token belongs to."""
-
-    tenant: Tenant
 
 
 class Auth:
@@ -32,11 +35,12 @@ class Auth:
             raise ValueError("the server needs a token")
         self._app = app
         self._digest = sha256(token.encode()).digest()
-        self._caller = Caller(DEFAULT_TENANT)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            scope["caller"] = self._identify(scope["headers"])
+            caller = self._identify(scope["headers"])
+            address, _ = scope.get("client") or ("", 0)
+            scope["caller"] = replace(caller, request_id=scope["request_id"], address=address)
         await self._app(scope, receive, send)
 
     def _identify(self, headers: list[tuple[bytes, bytes]]) -> Caller:
@@ -52,4 +56,16 @@ class Auth:
         # Digests have one length, so the comparison tells nothing about the token's.
         if not hmac.compare_digest(sha256(token).digest(), self._digest):
             raise Unauthorized("This token is not known.")
-        return self._caller
+        return CONFIGURED
+
+
+def needs(wanted: access.Scope) -> Check:
+    """The check that a caller has the scope *wanted*."""
+
+    async def check(scope: Scope) -> None:
+        caller: Caller = scope["caller"]
+        if wanted not in caller.scopes:
+            has = ", ".join(sorted(caller.scopes))
+            raise Forbidden(f"This needs a token with the scope {wanted}; yours has {has}.")
+
+    return check
