@@ -69,6 +69,11 @@ class Agent(Protocol):
         """
         ...
 
+    @property
+    def model_provider(self) -> str | None:
+        """Whose registered key the CLI takes as `api_key`; None when it takes none."""
+        ...
+
     async def probe(self, executable: str | None, environment: Mapping[str, str]) -> Probe:
         """
         Whether the CLI can run here; *executable* None looks for its usual name on PATH.

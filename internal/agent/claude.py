@@ -57,6 +57,7 @@ class ClaudeCode:
     name = "claude-code"
     capabilities = Capabilities(resume=True, budget=True)
     credential_names = _SECRETS
+    model_provider = "anthropic"
 
     async def probe(self, executable: str | None, environment: Mapping[str, str]) -> Probe:
         """See `base.Agent`."""
@@ -118,6 +119,8 @@ def _environment(request: AgentRequest) -> dict[str, str]:
     # Else sockets and the output of background commands lie in /tmp, for all tasks to read.
     scratch = {"CLAUDE_CODE_TMPDIR": str(request.home / ".cache" / "claude")}
     key = {"ANTHROPIC_API_KEY": request.api_key} if request.api_key else {}
+    if request.api_key and request.api_url:
+        key[_GATEWAY] = request.api_url
     return {**_settings(), **scratch, **allowed, **key}
 
 

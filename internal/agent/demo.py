@@ -48,6 +48,7 @@ class Demo:
     name = "demo"
     capabilities = Capabilities(resume=True)
     credential_names: tuple[str, ...] = ()
+    model_provider: str | None = None
 
     async def probe(self, executable: str | None, environment: Mapping[str, str]) -> Probe:
         """See `base.Agent`; its version is that of the Python it runs on."""

@@ -72,6 +72,8 @@ class AgentRequest:
     """Resume this session of the agent; None starts a new one."""
     model: str | None = None
     api_key: str | None = field(default=None, repr=False)
+    api_url: str | None = None
+    """Where `api_key` belongs; None is the provider's own address."""
     max_turns: int | None = None
     max_budget_usd: float | None = None
     environment: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)

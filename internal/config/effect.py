@@ -9,7 +9,6 @@ _LATER = (
     "git.branch_prefix",
     "git.commit_author",
     "git.commit_email",
-    "git.provider_domains",
     "rate_limit.",
     "server.pr_wait",
     "tasks.disk_critical_threshold_gb",

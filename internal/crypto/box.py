@@ -95,6 +95,14 @@ class Box:
         return AESGCM(derive.derive(self._master_keys[kid]))
 
 
+def kid_of(record: str) -> str | None:
+    """The id of the master key that *record* was sealed with; None for what is no record."""
+    try:
+        return _decode(record).kid
+    except SealBroken:
+        return None
+
+
 def _associated(kid: str, tenant: str, name: str, revision: int) -> bytes:
     place = ["keyreg", _FORMAT, kid, tenant, name, revision]
     return json.dumps(place, separators=(",", ":")).encode("ascii")

@@ -57,6 +57,20 @@ class Keys:
         """hash: tokens and cost of one day (`yyyy-mm-dd`, UTC); TTL 48 h."""
         return f"{self.prefix}tenant:{tenant}:usage:{day}"
 
+    # -- registered keys; owner: keys
+    # -------------------------------------------------------------------
+    def registered_keys(self, tenant: str) -> str:
+        """zset: names of a tenant's keys by creation; permanent, entries leave with their key."""
+        return f"{self.prefix}tenant:{tenant}:keys"
+
+    def registered_key(self, tenant: str, name: str) -> str:
+        """hash: one key, its value sealed; permanent until it is deleted."""
+        return f"{self.prefix}tenant:{tenant}:key:{name}"
+
+    def registered_key_deleted(self, tenant: str, name: str) -> str:
+        """string: operation id of the call that erased a key; TTL 60 s."""
+        return f"{self.registered_key(tenant, name)}:deleted"
+
     # -- the queue; owner: task. Permanent while non-empty
     # ---------------------------------------------
     def queue_list(self, lane: str, suffix: str, tenant: str, priority: int) -> str:

@@ -59,6 +59,7 @@ def task_document(task: Task) -> Json:
             "config": _set_only(dataclasses.asdict(task.config)),
             "usage": _usage(task.usage),
             "usage_total": _usage(task.usage_total),
+            "provider_key": task.provider_key,
             "callback_url": task.callback_url,
             "result": task.result,
             **_failure_members(task.failure),

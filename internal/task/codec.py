@@ -56,6 +56,7 @@ def decode_task(fields: Hash, iterations: Hash | None = None) -> Task:
         config=TaskConfig(**json.loads(fields["config"])),
         usage=decode_usage(fields.get("usage")),
         usage_total=decode_usage(fields.get("usage_total")),
+        provider_key=fields.get("provider_key"),
         callback_url=fields.get("callback_url"),
         result=fields.get("result"),
         failure=decode_failure(fields.get("failure")),

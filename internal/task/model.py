@@ -89,6 +89,8 @@ class TaskSpec:
     callback_url: str | None = None
     access_token: str | None = field(default=None, repr=False)
     ai_api_key: str | None = field(default=None, repr=False)
+    provider_key: str | None = None
+    """Name of a registered key, for the repository's host."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +150,7 @@ class Task:
     config: TaskConfig
     usage: Usage
     usage_total: Usage
+    provider_key: str | None = None
     callback_url: str | None = None
     result: str | None = None
     failure: Failure | None = None

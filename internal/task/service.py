@@ -322,6 +322,8 @@ class TaskService:
             "retain": self._state_ttl_seconds,
             "task_url": f"{self._public_url}/api/v1/tasks/{task}",
         }
+        if spec.provider_key:
+            fields["provider_key"] = spec.provider_key
         if spec.callback_url:
             fields["callback_url"] = spec.callback_url
         if trace_id:

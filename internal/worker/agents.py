@@ -24,7 +24,7 @@ from internal.process.errors import ExecutableMissing, NotExecutable
 from internal.process.leftovers import own_marker
 from internal.redact import Redactor
 from internal.task.event import from_agent, new_event
-from internal.task.model import Claim
+from internal.task.model import DEFAULT_TENANT, Claim
 from internal.worker.lease import Stop
 from internal.worker.run import Run
 from internal.worker.watchdog import LimitKind, watch
@@ -152,7 +152,7 @@ class AgentHost:
         request = replace(
             request,
             model=request.model or configured.default_model,
-            environment=self._settings.environment,
+            environment=self._environment_for(agent, run.claim.task.tenant),
             environment_names=configured.environment_names,
             executable=configured.executable,
         )
@@ -163,6 +163,13 @@ class AgentHost:
                 return await self._watch(started, run)
         except (ExecutableMissing, NotExecutable) as error:
             raise AgentUnavailable(f"{agent.name}: {error.message}") from error
+
+    def _environment_for(self, agent: Agent, tenant: str) -> Mapping[str, str]:
+        """This worker's variables; its credentials are the operator's, for the first tenant."""
+        whole = self._settings.environment
+        if tenant == DEFAULT_TENANT:
+            return whole
+        return {name: value for name, value in whole.items() if name not in agent.credential_names}
 
     async def _watch(self, started: AgentRun, run: Run) -> Ended:
         run.hold.attach(started.process.hold_lease)

@@ -9,7 +9,7 @@ reported; a lost one counts for nothing, on disk neither.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
 from random import Random
 from typing import Any, TypeVar
@@ -21,6 +21,7 @@ from internal.agent.model import AgentRequest, Ending
 from internal.clock import Clock
 from internal.crypto.box import Box
 from internal.errors import CodeforgeError, Fenced
+from internal.keys.resolver import KeyResolver
 from internal.redact import KNOWN
 from internal.task.event import new_event
 from internal.task.model import Claim, Failure, Outcome, Reason
@@ -30,7 +31,7 @@ from internal.worker import failure as failures
 from internal.worker.agents import AgentHost, Ended
 from internal.worker.keep import keep_work
 from internal.worker.lease import Hold, Stop
-from internal.worker.patience import until_written
+from internal.worker.patience import until_answered, until_written
 from internal.worker.prepare import Prepared, Preparer
 from internal.worker.prompt import prompt_of, rebuilt_prompt
 from internal.worker.recorder import Recorder
@@ -68,14 +69,19 @@ class Executor:
         agents: AgentHost,
         *,
         box: Box,
+        resolver: KeyResolver,
+        domains: Mapping[str, str],
         clock: Clock,
         random: Random,
     ) -> None:
+        """*domains* is the setting `git.provider_domains`."""
         self._queue = queue
         self._preparer = preparer
         self._workspaces = workspaces
         self._agents = agents
         self._box = box
+        self._resolver = resolver
+        self._domains = domains
         self._clock = clock
         self._random = random
 
@@ -121,7 +127,7 @@ class Executor:
         """All steps up to the end that is to be reported. Raises Fenced."""
         try:
             agent = self._agents.find(run.claim.task.config.cli)
-            secrets = open_secrets(self._box, run.claim)
+            secrets = await self._until_stopped(run, self._secrets(run.claim, agent))
             with KNOWN.using(*secrets.values()):
                 return await self._steps(run, agent, secrets)
         except _Stopped as stopped:
@@ -135,19 +141,30 @@ class Executor:
                 log.exception("run.failed")
             return self._fail(run, failures.of_error(error), Outcome())
 
+    async def _secrets(self, claim: Claim, agent: Agent) -> Secrets:
+        return await until_answered(
+            lambda: open_secrets(
+                self._box,
+                self._resolver,
+                claim,
+                domains=self._domains,
+                model_provider=agent.model_provider,
+            )
+        )
+
     async def _steps(self, run: Run, agent: Agent, secrets: Secrets) -> End:
         """Prepare, run, keep; every early end is an exception."""
         step = self._preparer.prepare(run.claim, agent, run.recorder, token=secrets.access_token)
         prepared = await self._until_stopped(run, step)
-        await self._start_running(run, prepared)
+        await self._start_running(run, prepared, secrets)
         ended = await self._run_agent(run, agent, prepared, secrets)
         hidden = (*secrets.values(), *self._agents.credentials(agent))
         return await self._conclude(run, prepared, ended, hidden)
 
-    async def _start_running(self, run: Run, prepared: Prepared) -> None:
+    async def _start_running(self, run: Run, prepared: Prepared, secrets: Secrets) -> None:
         fields = {"base_commit": prepared.base, "isolation": self._agents.isolation}
-        if run.claim.access_token is not None:
-            fields["key_source"] = "inline"
+        if secrets.key_source is not None:
+            fields["key_source"] = secrets.key_source
         await run.recorder.flush()
         await until_written(
             lambda operation: self._queue.advance(run.claim, State.RUNNING, fields, operation)
@@ -273,6 +290,7 @@ def _request(claim: Claim, prepared: Prepared, secrets: Secrets) -> AgentRequest
         session_id=prepared.session_id,
         model=config.ai_model,
         api_key=secrets.ai_api_key,
+        api_url=secrets.ai_api_url,
         max_turns=config.max_turns,
         max_budget_usd=config.max_budget_usd,
     )

@@ -1,10 +1,18 @@
-"""A task's own secrets, opened at the moment of use, in the worker, and nowhere else."""
+"""
+The credentials of one run, opened at the moment of use, in the worker, and nowhere else.
+
+Brings the task's own secrets and the tenant's registered keys together; where each may go is
+decided in `internal.keys`.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from internal.crypto.box import Box
+from internal.git.remote import Remote, Scheme, parse_remote, provider_of
+from internal.keys.resolver import KeyResolver, Resolved
 from internal.task.model import Claim
 from internal.task.service import secret_name
 
@@ -13,28 +21,88 @@ from internal.task.service import secret_name
 class Secrets:
     """In clear; never logged, stored or passed on but to git and to the agent's environment."""
 
-    access_token: str | None = field(default=None, repr=False)
-    ai_api_key: str | None = field(default=None, repr=False)
+    git: Resolved | None = None
+    model: Resolved | None = None
+
+    @property
+    def access_token(self) -> str | None:
+        """For the repository's host."""
+        return self.git.value if self.git else None
+
+    @property
+    def ai_api_key(self) -> str | None:
+        """For the agent's model; None when the worker's own environment has to do."""
+        own = self.model is not None and self.model.source != "environment"
+        return self.model.value if self.model and own else None
+
+    @property
+    def ai_api_url(self) -> str | None:
+        """Where `ai_api_key` belongs; None is the provider's own address."""
+        return self.model.base_url if self.model else None
+
+    @property
+    def key_source(self) -> str | None:
+        """Where the credential is from: the git token's source, without one the model key's."""
+        first = self.git or self.model
+        return first.source if first else None
 
     def values(self) -> tuple[str, ...]:
         """What must not appear in anything the run produces."""
-        return tuple(value for value in (self.access_token, self.ai_api_key) if value)
+        return tuple(found.value for found in (self.git, self.model) if found)
 
 
-def open_secrets(box: Box, claim: Claim) -> Secrets:
+async def open_secrets(
+    box: Box,
+    resolver: KeyResolver,
+    claim: Claim,
+    *,
+    domains: Mapping[str, str],
+    model_provider: str | None = None,
+) -> Secrets:
     """
-    Decrypt what the claim carries.
+    Open what the claim carries, and choose what it leaves open.
+
+    *domains* is the setting `git.provider_domains`; *model_provider* is whose key the agent takes,
+    None when no agent runs.
 
     Raises:
         SealBroken: a record does not open, for example under another master key.
+        KeyUnusable: the key that the task names is gone, has expired, or is for another place.
+        Unavailable: Redis is away.
     """
 
-    def opened(member: str, record: str | None) -> str | None:
+    def inline(member: str, record: str | None) -> str | None:
         if record is None:
             return None
         return box.open(claim.task.tenant, secret_name(claim.task.id, member), record)
 
-    return Secrets(
-        access_token=opened("access_token", claim.access_token),
-        ai_api_key=opened("ai_api_key", claim.ai_api_key),
+    task, remote = claim.task, parse_remote(claim.task.repo_url)
+    git = await resolver.git_token(
+        task.tenant,
+        provider_of(remote, domains),
+        host_address(remote),
+        inline=inline("access_token", claim.access_token),
+        provider_key=task.provider_key,
+        repository=remote.path,
     )
+    key = inline("ai_api_key", claim.ai_api_key)
+    if key is None and model_provider is None:
+        return Secrets(git=git)
+    model = await resolver.model_key(task.tenant, model_provider or "", inline=key)
+    return Secrets(git=git, model=model)
+
+
+def host_address(remote: Remote) -> str:
+    """
+    Where the host of a repository is asked over HTTP; empty for a repository on a disk.
+
+    A host that is reached by ssh has its web address at the usual port, whatever port ssh uses.
+    """
+    host = f"[{remote.host}]" if ":" in remote.host else remote.host
+    match remote.scheme:
+        case Scheme.FILE:
+            return ""
+        case Scheme.SSH:
+            return f"https://{host}"
+        case Scheme.HTTP | Scheme.HTTPS:
+            return f"{remote.scheme}://{host}:{remote.port}"

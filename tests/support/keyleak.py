@@ -34,6 +34,9 @@ PERMANENT_KEYS = (
     _ANY.expiring(),
     _ANY.dead_letters(),
     _ANY.workers(),
+    # What stays until its owner erases it.
+    _ANY.registered_keys("*"),
+    _ANY.registered_key("*", "*"),
     # Doorbells: at most 64 entries, and nobody minds one too many.
     _ANY.bell("*", ""),
     _ANY.outbox_bell(),

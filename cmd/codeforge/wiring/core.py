@@ -24,6 +24,7 @@ from internal.crypto.box import Box
 from internal.crypto.masterkey import check_value
 from internal.egress.client import HttpClient
 from internal.egress.guard import Guard
+from internal.keys.store import KeyStore
 from internal.rdb.client import connect
 from internal.rdb.health import check_encryption_key, check_server
 from internal.rdb.keys import Keys
@@ -71,6 +72,7 @@ class Core:
     queue: TaskQueue
     ops: Ops
     store: TaskStore
+    key_store: KeyStore
     reaper: Reaper
     dispatcher: Dispatcher
 
@@ -146,6 +148,7 @@ def _core(
         queue=queue,
         ops=ops,
         store=store,
+        key_store=KeyStore(redis, keys),
         reaper=Reaper(queue, home_grace_seconds=settings.workers.home_grace_seconds),
         dispatcher=dispatcher,
     )

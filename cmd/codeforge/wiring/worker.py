@@ -25,6 +25,7 @@ from internal.config.settings import Settings
 from internal.control.gate import default_limits
 from internal.errors import Unavailable
 from internal.ids import sortable_id
+from internal.keys.resolver import KeyResolver
 from internal.process.leftovers import end_leftovers
 from internal.rdb.client import connect, connect_sync, unavailable
 from internal.task.queue import BeatReply, Lane, TaskQueue, heartbeat
@@ -199,6 +200,8 @@ def _executor(core: Core, disk: Disk, agents: AgentHost) -> Executor:
         disk.workspaces,
         agents,
         box=core.box,
+        resolver=KeyResolver(core.key_store, core.box, SystemClock(), os.environ),
+        domains=core.settings.git.provider_domains,
         clock=SystemClock(),
         random=SystemRandom(),
     )

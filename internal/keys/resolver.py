@@ -1,0 +1,169 @@
+"""
+Which credential a run uses: the request's own, else a registered key, else the environment's.
+
+Only workers resolve, at the moment of use. What the request asks for by name is used or the run
+fails; nothing else is tried in its stead. A default is never guessed: it is the only key that fits
+the place, or the one among them that is named like its provider.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from internal.clock import Clock
+from internal.crypto.box import Box
+from internal.keys.errors import KeyUnusable
+from internal.keys.model import (
+    GIT_PROVIDERS,
+    MODEL_PROVIDERS,
+    GitPlace,
+    is_expired,
+    key_place,
+    origin_of,
+    refusal,
+)
+from internal.keys.store import KeyStore, StoredKey
+
+VARIABLES: Mapping[str, str] = {
+    "github": "GITHUB_TOKEN",
+    "gitlab": "GITLAB_TOKEN",
+    "gitea": "GITEA_TOKEN",
+    "bitbucket": "BITBUCKET_TOKEN",
+    "anthropic": "ANTHROPIC_API_KEY",
+    "openai": "OPENAI_API_KEY",
+    "google": "GEMINI_API_KEY",
+}
+"""Provider to the worker's own variable."""
+
+_OPERATOR = "default"
+"""The tenant whose tasks may use what the operator put into the environment."""
+_USED_WITHIN = timedelta(minutes=1)
+"""`last_used_at` is as exact as this, so that a busy key is not written at every use."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolved:
+    """
+    A credential in clear: never logged, stored, or sent to another place than it was asked for.
+
+    `source` is `inline`, `key:<name>`, `default:<name>` or `environment`; `base_url` and `provider`
+    are those of the registered key.
+    """
+
+    value: str = field(repr=False)
+    source: str
+    base_url: str | None = None
+    provider: str | None = None
+
+
+class KeyResolver:
+    """
+    Chooses and opens. *environment* is the worker's own.
+
+    Every method raises Unavailable when Redis is away, and SealBroken when the chosen record does
+    not open.
+    """
+
+    def __init__(
+        self, store: KeyStore, box: Box, clock: Clock, environment: Mapping[str, str]
+    ) -> None:
+        self._store = store
+        self._box = box
+        self._clock = clock
+        self._environment = {
+            provider: value
+            for provider, name in VARIABLES.items()
+            if (value := environment.get(name))
+        }
+
+    async def git_token(
+        self,
+        tenant: str,
+        provider: str | None,
+        host_url: str,
+        *,
+        inline: str | None,
+        provider_key: str | None,
+        repository: str = "",
+    ) -> Resolved | None:
+        """
+        The token for a repository's host, or None when nobody has one.
+
+        *host_url* is the host's http(s) address, empty for a repository on a disk; *provider* whose
+        API it speaks, if that is known; *repository* the path there, without `.git`.
+
+        Raises:
+            KeyUnusable: *provider_key* is gone, has expired, or is for another place.
+        """
+        if inline:
+            return Resolved(value=inline, source="inline")
+        place = GitPlace(
+            origin=origin_of(host_url) if host_url else "a local repository",
+            repository=repository.strip("/").removesuffix(".git"),
+            provider=provider,
+        )
+        now = self._clock.now()
+        if provider_key:
+            return await self._named(tenant, provider_key, place, now)
+        if not host_url:
+            return None
+        fitting = [
+            stored
+            for stored in await self._store.list(tenant)
+            if refusal(stored.key, place, now) is None
+        ]
+        chosen = _default(fitting, provider)
+        if chosen is not None:
+            return await self._open(tenant, chosen, f"default:{chosen.key.name}", now)
+        if place.origin.startswith("https://") and provider in GIT_PROVIDERS:
+            return self._of_environment(tenant, provider)
+        return None
+
+    async def model_key(self, tenant: str, provider: str, *, inline: str | None) -> Resolved | None:
+        """The key for a model provider (`anthropic`, `openai`, `google`), or None."""
+        if inline:
+            return Resolved(value=inline, source="inline")
+        if provider not in MODEL_PROVIDERS:
+            return None
+        now = self._clock.now()
+        usable = [
+            stored
+            for stored in await self._store.list(tenant)
+            if stored.key.provider == provider and not is_expired(stored.key, now)
+        ]
+        chosen = _default(usable, provider)
+        if chosen is not None:
+            return await self._open(tenant, chosen, f"default:{chosen.key.name}", now)
+        return self._of_environment(tenant, provider)
+
+    async def _named(self, tenant: str, name: str, place: GitPlace, now: datetime) -> Resolved:
+        stored = await self._store.find(tenant, name)
+        if stored is None:
+            raise KeyUnusable(f"There is no key named {name} any more.")
+        why = refusal(stored.key, place, now)
+        if why is not None:
+            raise KeyUnusable(f"The key {name} {why}.")
+        return await self._open(tenant, stored, f"key:{name}", now)
+
+    async def _open(self, tenant: str, stored: StoredKey, source: str, now: datetime) -> Resolved:
+        key = stored.key
+        value = self._box.open(tenant, key_place(key.name), stored.sealed)
+        if key.last_used_at is None or now - key.last_used_at > _USED_WITHIN:
+            await self._store.touch(tenant, key.name)
+        return Resolved(
+            value=value, source=source, base_url=key.base_url, provider=key.provider.value
+        )
+
+    def _of_environment(self, tenant: str, provider: str | None) -> Resolved | None:
+        value = self._environment.get(provider or "") if tenant == _OPERATOR else None
+        return Resolved(value=value, source="environment") if value else None
+
+
+def _default(fitting: Iterable[StoredKey], provider: str | None) -> StoredKey | None:
+    """The only one, or the one named like the provider; None rather than a guess."""
+    found = list(fitting)
+    if len(found) == 1:
+        return found[0]
+    return next((stored for stored in found if stored.key.name == provider), None)

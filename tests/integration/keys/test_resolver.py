@@ -1,0 +1,183 @@
+"""Which credential a run uses, on a real Redis."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from internal.keys.errors import KeyUnusable
+from internal.keys.resolver import Resolved
+from tests.support.key_desk import TENANT, Desk
+
+HUB = ("github", "https://github.com")
+ENVIRONMENT = {"GITHUB_TOKEN": "env-hub", "GITEA_TOKEN": "env-tea", "ANTHROPIC_API_KEY": "env-ai"}
+
+
+async def git(
+    desk: Desk,
+    place: tuple[str | None, str] = HUB,
+    *,
+    tenant: str = TENANT,
+    inline: str | None = None,
+    key: str | None = None,
+    repository: str = "team/repo",
+) -> Resolved | None:
+    return await desk.resolver(ENVIRONMENT).git_token(
+        tenant, *place, inline=inline, provider_key=key, repository=repository
+    )
+
+
+async def source(desk: Desk, place: tuple[str | None, str] = HUB, **how: str) -> str | None:
+    found = await git(desk, place, **how)
+    return None if found is None else f"{found.source}={found.value}"
+
+
+async def test_the_order_is_inline_named_default_environment(desk: Desk) -> None:
+    """
+    Each source wins over those behind it, and the answer says which one it was.
+    """
+    assert await source(desk) == "environment=env-hub"
+    await desk.add("main")
+    assert await source(desk) == "default:main=value-of-main"
+    await desk.add("other", "gitlab")
+    assert await source(desk, key="main") == "key:main=value-of-main"
+    assert await source(desk, key="main", inline="own") == "inline=own"
+
+
+async def test_a_default_is_never_guessed(desk: Desk) -> None:
+    """
+    Among several that fit, the one that is named like its provider is the default, or none is.
+    """
+    await desk.add("a")
+    await desk.add("b")
+    assert await source(desk) == "environment=env-hub"
+
+    await desk.add("github")
+
+    assert await source(desk) == "default:github=value-of-github"
+
+
+async def test_a_scope_makes_a_default_of_the_one_that_fits(desk: Desk) -> None:
+    """
+    With one key per team nobody has to name one.
+    """
+    await desk.add("a", scope=("team-a/*",))
+    await desk.add("b", scope=("team-b/*",))
+
+    assert await source(desk, repository="/team-a/x.git") == "default:a=value-of-a"
+    assert await source(desk, repository="team-b/x") == "default:b=value-of-b"
+    assert await source(desk, repository="team-c/x") == "environment=env-hub"
+
+
+async def test_a_base_url_makes_a_host_known(desk: Desk) -> None:
+    """
+    A host that no setting names gets the key that was registered for it, with its provider.
+    """
+    await desk.add("corp", "gitlab", base_url="http://git.corp.example:3000")
+
+    found = await git(desk, (None, "http://git.corp.example:3000"))
+
+    assert found is not None
+    assert (found.source, found.provider) == ("default:corp", "gitlab")
+    assert found.base_url == "http://git.corp.example:3000"
+    assert await git(desk, (None, "https://git.corp.example:3000")) is None
+    assert await source(desk) == "environment=env-hub"
+
+
+@pytest.mark.parametrize(
+    "place",
+    [(None, "https://evil.example.com"), ("github", "http://github.com"), (None, "")],
+)
+async def test_an_unknown_host_gets_nothing(desk: Desk, place: tuple[str | None, str]) -> None:
+    """
+    Neither a registered key nor the environment goes to a host that nobody vouched for.
+    """
+    await desk.add("main")
+
+    assert await git(desk, place) is None
+    assert await source(desk, place, inline="own") == "inline=own"
+
+
+async def test_a_named_key_is_used_or_the_run_fails(desk: Desk) -> None:
+    """
+    Nothing is tried in the stead of what was asked for.
+    """
+    await desk.add("lab", "gitlab")
+    await desk.add("old", expires_at=desk.clock.now() + timedelta(seconds=5))
+    desk.clock.advance(seconds=6)
+
+    for name, why in (("none", "no key named none"), ("lab", "gitlab"), ("old", "has expired")):
+        with pytest.raises(KeyUnusable, match=why) as refused:
+            await git(desk, key=name)
+        assert refused.value.error_code == "auth_failed"
+
+
+async def test_an_expired_default_is_none(desk: Desk) -> None:
+    """
+    What has expired does not stand in the way of the next source.
+    """
+    await desk.add("main", expires_at=desk.clock.now() + timedelta(seconds=5))
+    desk.clock.advance(seconds=6)
+
+    assert await source(desk) == "environment=env-hub"
+
+
+async def test_fault_b6_a_tenant_cannot_use_another_tenants_keys(desk: Desk) -> None:
+    """
+    Neither by name nor by default, and the operator's environment is the operator's own.
+    """
+    await desk.add("main")
+
+    assert await git(desk, tenant="other") is None
+    assert await desk.resolver(ENVIRONMENT).model_key("other", "anthropic", inline=None) is None
+    with pytest.raises(KeyUnusable, match="no key named main"):
+        await git(desk, tenant="other", key="main")
+
+
+async def test_a_model_key_comes_the_same_way(desk: Desk) -> None:
+    """
+    Inline, registered, environment; a git token is none.
+    """
+    resolver = desk.resolver(ENVIRONMENT)
+    await desk.add("main")
+    found = await resolver.model_key(TENANT, "anthropic", inline=None)
+    assert found == Resolved(value="env-ai", source="environment")
+
+    await desk.add("ai", "anthropic", base_url="https://gateway.example.com")
+
+    found = await resolver.model_key(TENANT, "anthropic", inline=None)
+    assert found is not None
+    assert (found.source, found.value) == ("default:ai", "value-of-ai")
+    assert found.base_url == "https://gateway.example.com"
+    inline = await resolver.model_key(TENANT, "anthropic", inline="own")
+    assert inline == Resolved(value="own", source="inline")
+    assert await resolver.model_key(TENANT, "openai", inline=None) is None
+    assert await resolver.model_key(TENANT, "github", inline=None) is None
+
+
+async def test_the_last_use_is_remembered(desk: Desk) -> None:
+    """
+    To the minute: a busy key is not written at each use.
+    """
+    await desk.add("main")
+    await git(desk)
+    first = (await desk.registry.get(TENANT, "main")).last_used_at
+    assert first is not None
+
+    desk.clock.advance(seconds=30)
+    await git(desk)
+    assert (await desk.registry.get(TENANT, "main")).last_used_at == first
+
+    desk.clock.advance(seconds=60)
+    await git(desk)
+    later = (await desk.registry.get(TENANT, "main")).last_used_at
+    assert later is not None
+    assert later > first
+
+
+def test_a_resolved_credential_never_shows_itself() -> None:
+    """
+    It may stand in a log of the object that holds it.
+    """
+    assert "hunter22" not in repr(Resolved(value="hunter22", source="inline"))
