@@ -8,11 +8,11 @@ more.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 
 from internal.clock import Clock
 from internal.egress.client import Answer, HttpClient
+from internal.egress.retryafter import retry_after_seconds
 from internal.errors import Invalid, PolicyDenied, TimedOut, Unavailable
 from internal.ids import sortable_id
 from internal.webhook.model import Attempt, Delivery, Verdict
@@ -92,18 +92,5 @@ def _judge(answer: Answer, now: datetime) -> Attempt:
         verdict=verdict,
         reason=f"http_{answer.status}",
         status=answer.status,
-        retry_after_seconds=_retry_after_seconds(answer.headers.get("retry-after", ""), now),
+        retry_after_seconds=retry_after_seconds(answer.headers.get("retry-after", ""), now),
     )
-
-
-def _retry_after_seconds(value: str, now: datetime) -> float | None:
-    text = value.strip()
-    if text.isascii() and text.isdigit():
-        return float(text[:9])
-    try:
-        moment = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - now).total_seconds())

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from internal.egress.client import HttpClient
 from internal.git.model import ProviderName
 from internal.git.provider.base import Provider, TokenCheck, UnsupportedHost
+from internal.git.provider.github import GitHub, check_github_token, github_api
+from internal.git.provider.root import place_of, root_of
 from internal.git.remote import Remote, provider_of
 
 
@@ -26,13 +28,18 @@ def provider_for(
 
     Raises:
         UnsupportedHost: the host is no public one that we know and not in *domains*.
-        Invalid: *base_url* or a value of *domains* makes no sense.
+        Invalid: *base_url*, a value of *domains*, or the repository's path makes no sense.
     """
     name = provider_of(remote, domains)
     if name is None:
         host = remote.host or "a local path"
         raise UnsupportedHost(f"{host} is no host of pull requests; see git.provider_domains")
-    raise UnsupportedHost(f"{name} is not spoken yet")
+    place = place_of(name, remote, base_url)
+    match name:
+        case ProviderName.GITHUB:
+            return GitHub(github_api(http, place.root, token), place)
+        case _:
+            raise UnsupportedHost(f"{name} is not spoken yet")
 
 
 async def check_token(
@@ -46,4 +53,9 @@ async def check_token(
         PolicyDenied: it is in a private network; see `egress.allow`.
         Invalid: *base_url* is no http(s) URL, or Gitea is asked for without one.
     """
-    raise UnsupportedHost(f"{name} is not spoken yet")
+    root = root_of(name, base_url)
+    match name:
+        case ProviderName.GITHUB:
+            return await check_github_token(github_api(http, root, token))
+        case _:
+            raise UnsupportedHost(f"{name} is not spoken yet")
