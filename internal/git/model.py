@@ -39,6 +39,10 @@ class Changes:
     deletions: int = 0
 
     @property
+    def files(self) -> int:
+        return self.files_modified + self.files_created + self.files_deleted
+
+    @property
     def diff_stats(self) -> str:
         return f"+{self.insertions} -{self.deletions}"
 

@@ -20,7 +20,7 @@ from internal.git.model import Changes
 from internal.server.deps import KnownAgent
 from internal.server.workers import Worker
 from internal.task.diffstore import StoredDiff
-from internal.task.model import Failure, Iteration, Task
+from internal.task.model import Failure, Iteration, Task, TaskConfig
 from internal.task.service import Stats
 
 Json = dict[str, Any]
@@ -56,7 +56,7 @@ def task_document(task: Task) -> Json:
             "created_at": rfc3339(task.created_at),
             "labels": dict(task.labels),
             "priority": task.priority,
-            "config": _set_only(dataclasses.asdict(task.config)),
+            "config": _config(task.config),
             "usage": _usage(task.usage),
             "usage_total": _usage(task.usage_total),
             "provider_key": task.provider_key,
@@ -91,7 +91,7 @@ def diff_document(stored: StoredDiff, *, is_complete: bool) -> Json:
         "head": stored.diff.head,
         "files": [dataclasses.asdict(file) for file in files],
         "totals": {
-            "files": _file_count(stored.diff.changes),
+            "files": stored.diff.changes.files,
             "additions": stored.diff.changes.insertions,
             "deletions": stored.diff.changes.deletions,
         },
@@ -140,6 +140,13 @@ def stats_document(stats: Stats) -> Json:
             "cost_usd": stats.cost_usd,
         },
     }
+
+
+def _config(config: TaskConfig) -> Json:
+    members = dataclasses.asdict(config)
+    members["auto_create_pr"] = config.auto_create_pr or None
+    members["pr"] = config.pr and config.pr.said()
+    return _set_only(members)
 
 
 def _iteration(row: Iteration) -> Json:
@@ -198,10 +205,6 @@ def _changes(changes: Changes | None) -> Json | None:
     if changes is None:
         return None
     return {**dataclasses.asdict(changes), "diff_stats": changes.diff_stats}
-
-
-def _file_count(changes: Changes) -> int:
-    return changes.files_modified + changes.files_created + changes.files_deleted
 
 
 def _time(moment: datetime | None) -> str | None:

@@ -29,6 +29,7 @@ from internal.task.model import (
     Wait,
     Work,
 )
+from internal.task.pullrequest import PullRequestOptions
 from internal.task.state import State
 
 Hash = Mapping[str, str]
@@ -53,7 +54,7 @@ def decode_task(fields: Hash, iterations: Hash | None = None) -> Task:
         created_at=from_millis(int(fields["created_at"])),
         priority=Priority(fields["priority"]),
         labels=json.loads(fields["labels"]),
-        config=TaskConfig(**json.loads(fields["config"])),
+        config=decode_config(fields["config"]),
         usage=decode_usage(fields.get("usage")),
         usage_total=decode_usage(fields.get("usage_total")),
         provider_key=fields.get("provider_key"),
@@ -67,6 +68,8 @@ def decode_task(fields: Hash, iterations: Hash | None = None) -> Task:
         pr_number=_int(fields.get("pr_number")),
         pr_url=fields.get("pr_url"),
         pr_error=fields.get("pr_error"),
+        pr_reason=fields.get("pr_reason"),
+        pr_heads=tuple(fields.get("pr_heads", "").split()),
         trace_id=fields.get("trace_id"),
         wait=_wait(fields),
         cancel_requested="cancel" in fields,
@@ -145,6 +148,13 @@ def decode_failure(text: str | None) -> Failure | None:
     )
 
 
+def decode_config(text: str) -> TaskConfig:
+    members: dict[str, Any] = json.loads(text)
+    if members.get("pr") is not None:
+        members["pr"] = _options(members["pr"])
+    return TaskConfig(**members)
+
+
 def decode_work(text: str | None) -> Work | None:
     return Work(**json.loads(text)) if text else None
 
@@ -184,7 +194,25 @@ def encode_work(work: Work | None) -> str:
 
 
 def encode_config(config: TaskConfig) -> str:
-    return encode(dataclasses.asdict(config))
+    members = dataclasses.asdict(config)
+    return encode({**members, "pr": config.pr and config.pr.said()})
+
+
+def encode_options(options: PullRequestOptions) -> str:
+    """As JSON; equal options have equal texts."""
+    return encode(options.said())
+
+
+def decode_options(text: str | None) -> PullRequestOptions:
+    """What `encode_options` made; nothing was chosen when there is no text."""
+    return _options(json.loads(text or "{}"))
+
+
+def _options(members: dict[str, Any]) -> PullRequestOptions:
+    for name in ("labels", "reviewers"):
+        if name in members:
+            members[name] = tuple(members[name])
+    return PullRequestOptions(**members)
 
 
 def _wait(fields: Hash) -> Wait | None:

@@ -17,6 +17,7 @@ from typing import Any, NewType
 
 from internal.agent.model import NO_USAGE, Usage
 from internal.git.model import Changes
+from internal.task.pullrequest import PullRequestOptions
 from internal.task.state import State
 
 TaskId = NewType("TaskId", str)
@@ -74,6 +75,9 @@ class TaskConfig:
     max_turns: int | None = None
     max_budget_usd: float | None = None
     target_branch: str | None = None
+    auto_create_pr: bool = False
+    pr: PullRequestOptions | None = None
+    """What every pull request of the task is like, unless its create-pr says otherwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +165,10 @@ class Task:
     pr_number: int | None = None
     pr_url: str | None = None
     pr_error: str | None = None
+    pr_reason: str | None = None
+    """The code of the error that `pr_error` describes."""
+    pr_heads: tuple[str, ...] = ()
+    """Commit ids that its branch at the remote may be at by our doing, oldest first."""
     trace_id: str | None = None
     wait: Wait | None = None
     cancel_requested: bool = False
@@ -197,6 +205,8 @@ class Claim:
     ai_api_key: str | None = field(default=None, repr=False)
     alone: bool = False
     publish: bool = False
+    pr_options: PullRequestOptions | None = None
+    """Of a create-pr: what its request chose."""
     lost_work: bool = False
     """
     The work this run should start from is lost: start from the base commit, with a rebuilt prompt.

@@ -13,12 +13,14 @@ from internal.agent.model import Usage
 from internal.task.codec import (
     encode_changes,
     encode_failure,
+    encode_options,
     encode_usage,
     encode_work,
     storable,
 )
 from internal.task.event import encode
 from internal.task.model import Outcome, Task
+from internal.task.pullrequest import PullRequestOptions
 from internal.task.state import State
 
 _MOST = 1e12
@@ -39,7 +41,7 @@ class _Told:
 
 
 def finish_args(task: Task, outcome: Outcome) -> list[str | bytes]:
-    """FINISH's ARGV 4-20. *task* is as it was when it was claimed."""
+    """FINISH's ARGV 4-21. *task* is as it was when it was claimed."""
     failure, work = outcome.failure, outcome.work
     usage = _sane(outcome.usage)
     told = _Told(
@@ -67,7 +69,17 @@ def finish_args(task: Task, outcome: Outcome) -> list[str | bytes]:
         outcome.stored_diff or b"",
         _event_data(told, task.iteration),
         _webhook_members(told),
+        _next_pull_request(task, outcome),
     ]
+
+
+def _next_pull_request(task: Task, outcome: Outcome) -> str:
+    """What the create-pr is to have that this run is followed by; "" when none follows."""
+    changes = outcome.changes
+    is_wanted = task.config.auto_create_pr and outcome.failure is None and outcome.work is not None
+    if not is_wanted or changes is None or not changes.files:
+        return ""
+    return encode_options(PullRequestOptions())
 
 
 def _sane(usage: Usage) -> Usage:

@@ -24,6 +24,7 @@ from internal.rdb.keys import Keys
 from internal.rdb.scripts import Script
 from internal.task import scripts
 from internal.task.codec import (
+    decode_options,
     decode_task,
     decode_work,
     storable,
@@ -31,9 +32,12 @@ from internal.task.codec import (
 from internal.task.event import NewEvent, encode
 from internal.task.model import Claim, Outcome
 from internal.task.outcome import finish_args
+from internal.task.pullrequest import NotPublished, Published
 from internal.task.state import State
 
 _BELL_SECONDS = 2
+_HEADS = 32
+"""Commits remembered as ours at a task's branch; each publishing that changes it adds one."""
 
 
 class Lane(StrEnum):
@@ -176,16 +180,33 @@ class TaskQueue:
         )
         return State(_judge(reply)[1])
 
-    async def finish_pr(self, claim: Claim, operation: str, fields: Sequence[str]) -> State:
+    async def begin_push(self, claim: Claim, head: str, operation: str) -> None:
         """
-        End a create-pr run; *fields* as FINISH_PR's ARGV 4-9.
+        Go on to push the commit *head*: from here on a create-pr cannot be cancelled.
+
+        That the branch may be at *head* is recorded before it is, so whoever repeats this run
+        knows our own work at the remote. Repeat it with the same *operation* until it answers.
+
+        Raises:
+            Fenced: the claim is not the task's any more.
+            CancelAccepted: end the run instead.
+        """
+        heads = [known for known in claim.task.pr_heads if known != head][1 - _HEADS :]
+        args = [ref_of(claim), claim.token, operation, "pushing", "pr_heads"]
+        _judge(await self._run(scripts.TRANSITION, [*args, " ".join([*heads, head])]))
+
+    async def finish_pr(
+        self, claim: Claim, outcome: Published | NotPublished, operation: str
+    ) -> State:
+        """
+        End a create-pr run; returns the state.
 
         Raises:
             Fenced: nothing of this run counts.
             CancelAccepted: report it again, without a pull request, with reason `canceled`.
             Unavailable: written, but not yet on a replica; repeat.
         """
-        args = [ref_of(claim), claim.token, operation, *map(storable, fields)]
+        args = [ref_of(claim), claim.token, operation, *map(storable, _pr_args(outcome))]
         reply = await scripts.FINISH_PR.durable(
             self._redis, [self._keys.prefix], args, replicas=self._replicas
         )
@@ -307,8 +328,19 @@ def _claim(fields: dict[str, str], home: str, lane: Lane) -> Claim:
         ai_api_key=fields.get("ai_api_key"),
         alone=lane is Lane.ALONE,
         publish=fields.get("kind") == "publish",
+        pr_options=decode_options(fields.get("pr_options")),
         lost_work=fields.get("lost_work") == "1",
     )
+
+
+def _pr_args(outcome: Published | NotPublished) -> tuple[str, ...]:
+    """FINISH_PR's ARGV 4-9."""
+    match outcome:
+        case Published():
+            updated = str(int(outcome.updated))
+            return (outcome.url, str(outcome.number), outcome.branch, updated, "", "")
+        case NotPublished():
+            return ("", "", "", "", outcome.reason, outcome.message)
 
 
 def _recorded(works: Sequence[str | None], kept: str | None) -> frozenset[str]:

@@ -22,9 +22,10 @@ from redis.asyncio import Redis
 
 from internal.rdb.keys import Keys
 from internal.task.model import Claim, Priority, Reason
+from internal.task.pullrequest import NotPublished
 from internal.task.queue import Lane
 from internal.task.state import State
-from tests.support.queue_lab import LEASE_SECONDS, Lab
+from tests.support.queue_lab import LEASE_SECONDS, Lab, published
 from tests.support.queue_model import Known, Worker
 from tests.support.world import World, check, check_at_rest
 
@@ -160,10 +161,8 @@ class QueueHistory(RuleBasedStateMachine):
 
     def _finish_publish(self, task: Known, claim: Claim, failed: Reason | None) -> None:
         reason = "canceled" if task.cancel else "no_changes"
-        fields = ["", "", "", "", reason, 'no "changes"']
-        if not failed:
-            fields = ["https://forge/pr/7", "7", "codeforge/x", "1", "", ""]
-        state = self.do(self.lab.queue.finish_pr(claim, self.lab.operation(), fields))
+        outcome = NotPublished(reason=reason, message='no "changes"') if failed else published()
+        state = self.do(self.lab.queue.finish_pr(claim, outcome, self.lab.operation()))
         self._give_up(claim)
         if failed:
             task.put_back(self._look(), pr_error=True)

@@ -29,6 +29,7 @@ from internal.task import scripts
 from internal.task.codec import EMPTY_USAGE, encode_config
 from internal.task.event import NewEvent
 from internal.task.model import Claim, Failure, Outcome, Priority, Reason, TaskConfig, Work
+from internal.task.pullrequest import Published
 from internal.task.queue import Lane, TaskQueue
 from internal.task.state import State
 from internal.task.store import Reply as Answer
@@ -281,6 +282,11 @@ class Lab:
 
     def operation(self) -> str:
         return f"op{next(self._ids)}"
+
+
+def published(*, updated: bool = False) -> Published:
+    """What a publisher could report."""
+    return Published(url="https://forge/7", number=7, branch="codeforge/t1", updated=updated)
 
 
 def outcome_of(

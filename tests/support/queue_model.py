@@ -93,8 +93,8 @@ class Known:
         document, rows = self.frozen
         now, now_rows = frozen(world, self.ref)
         if pr_error:
-            document = without(document, "pr_error", "op")
-            now = without(now, "pr_error", "op")
+            document = without(document, "pr_error", "pr_reason", "op")
+            now = without(now, "pr_error", "pr_reason", "op")
         assert now == document, "the document was not put back whole"
         assert {name: now_rows[name] for name in rows} == rows, "a row was not put back whole"
         finals, used = self.finals, self.used

@@ -4,8 +4,8 @@
 --       7 result text, 8 changes as JSON or '', 9 usage as JSON, 10 usage of all runs as JSON, 11 agent,
 --       12 input tokens, 13 output tokens, 14 cost in USD, 15 recorded work as JSON or '', 16 home of the work or '',
 --       17 '1' when only that home has the work, 18 stored diff (bytes) or '', 19 data of the final event,
---       20 members of the webhook body (JSON text that begins with a comma),
---       then triples type, event, data of the run's last events
+--       20 members of the webhook body (JSON text that begins with a comma), 21 options of the pull request to make
+--       next (JSON) or '', then triples type, event, data of the run's last events
 -- -> {'ok', state} | {'dup', state} | {'fenced', state or ''} | {'cancelled'} a cancel was accepted: report that
 --    instead | {'illegal', state}
 -- Only the holder of the claim changes the usage of all runs, so it adds it up itself.
@@ -59,7 +59,7 @@ local function record()
 end
 
 local tail = {}
-for i = 21, #ARGV do tail[#tail + 1] = ARGV[i] end
+for i = 22, #ARGV do tail[#tail + 1] = ARGV[i] end
 emit_all(t, tail)
 record()
 set_state(t, to, reason ~= '' and because(reason) or nil)
@@ -68,5 +68,10 @@ announce(t, 'task.' .. to, to, ARGV[20])
 count_run(t, to)
 if ARGV[12] ~= '0' or ARGV[13] ~= '0' or tonumber(ARGV[14]) > 0 then count_usage() end
 release(t)
+if to == 'completed' and ARGV[21] ~= '' then                    -- the next run begins in the same step: nobody is told `done`
+  end_run(t)
+  begin_publish(load(ARGV[1]), op, ARGV[21])
+  return {'ok', 'creating_pr'}
+end
 close_run(t)
 return {'ok', to}

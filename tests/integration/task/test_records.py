@@ -12,7 +12,7 @@ from internal.errors import Fenced
 from internal.task.event import new_event
 from internal.task.model import Outcome, Reason
 from internal.task.queue import Lane
-from tests.support.queue_lab import Lab, outcome_of
+from tests.support.queue_lab import Lab, outcome_of, published
 
 pytestmark = pytest.mark.live_keys
 
@@ -127,7 +127,7 @@ async def test_every_final_state_has_its_webhook(lab: Lab) -> None:
     await lab.run_next(usage=SPENT)
     await lab.publish(ref)
     claim = await lab.take(lane=Lane.PUBLISH)
-    await lab.queue.finish_pr(claim, "pr", ["https://forge/7", "7", "codeforge/t1", "1", "", ""])
+    await lab.queue.finish_pr(claim, published(updated=True), "pr")
     await lab.instruct(ref)
     await lab.run_next(failed=Reason.TIMEOUT)
 
@@ -210,12 +210,11 @@ async def test_a_second_create_pr_updates_the_document(lab: Lab) -> None:
     """After a follow-up the same pull request is updated; the event says so."""
     ref = await lab.create()
     await lab.run_next()
-    for updated in ("0", "1"):
+    for updated in (False, True):
         await lab.publish(ref)
         claim = await lab.take(lane=Lane.PUBLISH)
         await lab.begin_push(claim)
-        fields = ["https://forge/7", "7", "codeforge/t1", updated, "", ""]
-        await lab.queue.finish_pr(claim, f"pr{updated}", fields)
+        await lab.queue.finish_pr(claim, published(updated=updated), f"pr{updated}")
 
     world = await lab.world()
     assert world.document(ref)["status"] == "pr_created"

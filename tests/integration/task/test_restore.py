@@ -10,7 +10,7 @@ import pytest
 from internal.task.model import Reason
 from internal.task.queue import Lane
 from internal.task.store import Reply
-from tests.support.queue_lab import STATE_TTL_SECONDS, Lab
+from tests.support.queue_lab import STATE_TTL_SECONDS, Lab, published
 from tests.support.queue_model import frozen, without
 from tests.support.world import World
 
@@ -31,7 +31,7 @@ async def finished(lab: Lab) -> str:
     await lab.run_next()
     await lab.publish(ref)
     claim = await lab.take(lane=Lane.PUBLISH)
-    await lab.queue.finish_pr(claim, "pr", ["https://forge/7", "7", "codeforge/t1", "0", "", ""])
+    await lab.queue.finish_pr(claim, published(), "pr")
     await lab.instruct(ref)
     await lab.run_next(failed=Reason.AGENT_FAILED)
     tenant, _, task = ref.partition("/")
@@ -63,7 +63,7 @@ async def test_a_cancelled_queued_run_puts_the_document_back_whole(lab: Lab, ask
 
     after = await lab.world()
     assert (answer.word, answer.rest) == ("ok", ("failed",))
-    same(before, after, ref, *(["pr_error", "op"] if ask == "publish" else []))
+    same(before, after, ref, *(["pr_error", "pr_reason", "op"] if ask == "publish" else []))
     work = "tenant:default:task:t1:work"
     assert after.values[work] == before.values[work]
 
@@ -88,7 +88,7 @@ async def test_it_is_put_back_also_after_attempts_and_waits(lab: Lab, ask: str) 
     await lab.store.cancel(ref)
 
     after = await lab.world()
-    same(before, after, ref, *(["pr_error", "op"] if ask == "publish" else []))
+    same(before, after, ref, *(["pr_error", "pr_reason", "op"] if ask == "publish" else []))
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ import pytest
 
 from internal.errors import Conflict, Fenced
 from internal.task.model import Claim, Reason
+from internal.task.pullrequest import NotPublished
 from internal.task.queue import CancelAccepted, Lane
-from tests.support.queue_lab import Lab
+from tests.support.queue_lab import Lab, published
 
 pytestmark = pytest.mark.live_keys
 
@@ -98,7 +99,7 @@ async def pushing(lab: Lab) -> Made:
 async def pr_created(lab: Lab) -> Made:
     claim = await pushing(lab)
     assert claim is not None
-    await lab.queue.finish_pr(claim, "op", ["https://forge/7", "7", "codeforge/t1", "0", "", ""])
+    await lab.queue.finish_pr(claim, published(), "op")
     return None
 
 
@@ -108,7 +109,7 @@ async def missing(lab: Lab) -> Made:
     return None
 
 
-ILLEGAL = "illegal"
+ILLEGAL, JOINED = "illegal", "joined"
 # state: instruct, retry, publish, cancel, delete; each "<word>" or "<word> <state after>"
 CLIENTS: dict[Callable[[Lab], Awaitable[Made]], tuple[str, str, str, str, str]] = {
     pending: (ILLEGAL, ILLEGAL, ILLEGAL, "ok failed", ILLEGAL),
@@ -121,9 +122,9 @@ CLIENTS: dict[Callable[[Lab], Awaitable[Made]], tuple[str, str, str, str, str]] 
     failed_without_work: ("ok awaiting_instruction", "ok pending", "no_work", ILLEGAL, "ok"),
     awaiting_instruction: (ILLEGAL, ILLEGAL, ILLEGAL, "ok completed", ILLEGAL),
     retrying: (ILLEGAL, ILLEGAL, ILLEGAL, "ok failed", ILLEGAL),
-    creating_pr: (ILLEGAL, ILLEGAL, ILLEGAL, "ok completed", ILLEGAL),
-    publishing: (ILLEGAL, ILLEGAL, ILLEGAL, "cancelling creating_pr", ILLEGAL),
-    pushing: (ILLEGAL, ILLEGAL, ILLEGAL, ILLEGAL, ILLEGAL),
+    creating_pr: (ILLEGAL, ILLEGAL, JOINED, "ok completed", ILLEGAL),
+    publishing: (ILLEGAL, ILLEGAL, JOINED, "cancelling creating_pr", ILLEGAL),
+    pushing: (ILLEGAL, ILLEGAL, JOINED, ILLEGAL, ILLEGAL),
     pr_created: ("ok awaiting_instruction", ILLEGAL, "ok creating_pr", ILLEGAL, "ok"),
     missing: ("missing", "missing", "missing", "missing", "missing"),
 }
@@ -163,15 +164,19 @@ async def test_a_client_gets_what_the_table_says(
 
 
 async def finish_pr(lab: Lab, claim: Claim) -> object:
-    return await lab.queue.finish_pr(claim, "end", ["https://x/7", "7", "b", "0", "", ""])
+    return await lab.queue.finish_pr(claim, published(), "end")
 
 
 async def fail_pr(lab: Lab, claim: Claim) -> object:
-    return await lab.queue.finish_pr(claim, "end", ["", "", "", "", "no_changes", "nothing"])
+    return await lab.queue.finish_pr(
+        claim, NotPublished(reason="no_changes", message="nothing"), "end"
+    )
 
 
 async def cancel_pr(lab: Lab, claim: Claim) -> object:
-    return await lab.queue.finish_pr(claim, "end", ["", "", "", "", "canceled", "cancelled"])
+    return await lab.queue.finish_pr(
+        claim, NotPublished(reason="canceled", message="cancelled"), "end"
+    )
 
 
 async def push(lab: Lab, claim: Claim) -> object:

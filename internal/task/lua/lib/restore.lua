@@ -4,7 +4,7 @@
 -- What no run takes back: what was given at creation, and what only counts on.
 local LASTING = {id = 1, tenant = 1, created_at = 1, repo_url = 1, prompt = 1, priority = 1, labels = 1, config = 1,
   provider_key = 1, callback_url = 1, trace_id = 1, task_url = 1, access_token = 1, ai_api_key = 1, retain = 1, no_usage = 1,
-  usage_total = 1, seq = 1, iterations_used = 1, request = 1, cancel_op = 1, prev = 1}
+  usage_total = 1, seq = 1, iterations_used = 1, request = 1, cancel_op = 1, prev = 1, pr_heads = 1}
 -- What RETRY erases from the row of its iteration. Field `op` stays: a repeated FINISH is known by it.
 local ROW = {'status', 'result', 'failure', 'changes', 'usage', 'work', 'home', 'started_at', 'ended_at'}
 
@@ -35,7 +35,16 @@ local function begin_run(t, kind, request, gates)
   lift_retention(t)
   redis.call('ZREM', P .. 'dead', t.ref)
   set(t, {prev = cjson.encode(kept), kind = kind, request = request, gates = gates, since = NOW, attempt = 0, lost = 0, retries = 0})
-  clear(t, 'started_at', 'finished_at', 'pr_error')
+  clear(t, 'started_at', 'finished_at', 'pr_error', 'pr_reason')
+end
+
+-- Queue a create-pr of a finished task, in its own lane and without gates: it never waits behind agents.
+local function begin_publish(t, request, options)
+  begin_run(t, 'publish', request, '')
+  set(t, {pr_options = options})
+  set_state(t, 'creating_pr')
+  push(t, false)
+  save(t)
 end
 
 local function put_document_back(t)
@@ -56,7 +65,7 @@ local function status_before(t) return cjson.decode(t.f.prev).doc.status end
 local function fail_publish(t, reason, message, op)
   set_state(t, status_before(t), because(reason))
   put_document_back(t)
-  set(t, {pr_error = message, op = op})
+  set(t, {pr_error = message, pr_reason = reason, op = op})
   emit(t, 'git', 'pr_failed', '{"error":' .. quote(message) .. ',"reason":' .. quote(reason) .. '}')
   close_run(t)
 end

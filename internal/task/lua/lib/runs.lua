@@ -52,10 +52,14 @@ local function count_run(t, status)
   end
 end
 
--- The last step of every run: nothing of it stays but its record, and that for `retain` seconds.
-local function close_run(t)
+-- Nothing of a run stays but its record.
+local function end_run(t)
   clear(t, 'cancel', 'prev', 'since', 'waited', 'lost_work', 'pr_options')
   save(t)
+end
+-- The last step of a run that no other one follows: the record stays for `retain` seconds.
+local function close_run(t)
+  end_run(t)
   retain(t)
   redis.call('PUBLISH', P .. 'task:' .. t.id .. ':done', '{"task_id":"' .. t.id .. '","status":"' .. t.f.status
     .. '","changes_summary":' .. (t.f.changes or 'null') .. '}')
