@@ -94,7 +94,7 @@ class MirrorCache:
             PolicyDenied: its address is not allowed.
             DiskFull: no room for the mirror.
         """
-        access = await self._access(remote, token)
+        access = await self.access(remote, token=token)
         found = await self._ask(access, target)
         commit = await self._find_commit(remote, found, target)
         if commit is None:
@@ -147,7 +147,14 @@ class MirrorCache:
         for left in (_held(path, name), _lock_of(_held(path, name)), path / _BRANCHES / name):
             await asyncio.to_thread(left.unlink, missing_ok=True)
 
-    async def _access(self, remote: Remote, token: str | None) -> Access:
+    async def access(self, remote: Remote, *, token: str | None) -> Access:
+        """
+        What one command needs to reach *remote*, its address vetted and pinned.
+
+        Raises:
+            CloneFailed: its name has no address now.
+            PolicyDenied: its address is not allowed.
+        """
         address = None
         if remote.scheme is not Scheme.FILE:
             try:

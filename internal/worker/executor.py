@@ -8,7 +8,6 @@ reported; a lost one counts for nothing, on disk neither.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
 from random import Random
@@ -24,7 +23,7 @@ from internal.errors import CodeforgeError, Fenced
 from internal.keys.resolver import KeyResolver
 from internal.redact import KNOWN
 from internal.task.event import new_event
-from internal.task.model import Claim, Failure, Outcome, Reason
+from internal.task.model import Claim, Failure, Outcome
 from internal.task.queue import CancelAccepted, TaskQueue
 from internal.task.state import State
 from internal.worker import failure as failures
@@ -35,27 +34,19 @@ from internal.worker.patience import until_answered, until_written
 from internal.worker.prepare import Prepared, Preparer
 from internal.worker.prompt import prompt_of, rebuilt_prompt
 from internal.worker.recorder import Recorder
-from internal.worker.report import HandBack, report
+from internal.worker.report import End, HandBack, run_reported
 from internal.worker.run import Run
 from internal.worker.secrets import Secrets, open_secrets
+from internal.worker.stopping import Stopped, until_stopped
 from internal.worker.watchdog import LimitKind, Limits
 from internal.workspace.manager import Workspaces
 
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
-End = Outcome | HandBack
-
-_LAST_WORD_SECONDS = 5.0
 
 _UNRECORDED = frozenset({Stop.FENCED, Stop.OUTAGE, Stop.SHUTDOWN})
 """Reasons after which the run starts anew elsewhere, so its work does not count."""
-
-
-class _Stopped(Exception):  # noqa: N818 -- no error: the run is to end, for this reason
-    def __init__(self, reason: Stop | LimitKind) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 class Executor:
@@ -87,41 +78,13 @@ class Executor:
 
     async def run(self, claim: Claim, hold: Hold) -> None:
         """Run one claim to its reported end; only cancellation gets out, the task handed back."""
-        recorded = False
-        try:
-            async with Recorder(self._queue, claim) as recorder:
-                run = Run(claim=claim, hold=hold, recorder=recorder, limits=self._limits(claim))
-                end = await self._attempt(run)
-                await recorder.flush()
-                recorded = await report(self._queue, claim, end, recorder.tail)
-        except asyncio.CancelledError:
-            await self._give_up(claim)
-            raise
-        except Fenced:
-            log.warning("run.fenced")
-        except Exception:  # the slot must live
-            log.exception("run.broken")
-            recorded = await self._report_broken(claim)
-        if not recorded:
+
+        async def attempt(recorder: Recorder) -> End:
+            run = Run(claim=claim, hold=hold, recorder=recorder, limits=self._limits(claim))
+            return await self._attempt(run)
+
+        if not await run_reported(self._queue, claim, attempt):
             await self._clean(claim)
-
-    async def _give_up(self, claim: Claim) -> None:
-        """Hand a cancelled run back, if that can be told soon: else it costs the task a life."""
-        # In a task of its own, because this one is cancelled.
-        saying = asyncio.create_task(report(self._queue, claim, HandBack(reason=Stop.SHUTDOWN)))
-        await asyncio.wait({saying}, timeout=_LAST_WORD_SECONDS)
-        saying.cancel()
-        (outcome,) = await asyncio.gather(saying, return_exceptions=True)
-        log.warning("run.cancelled", handed_back=outcome is False)
-
-    async def _report_broken(self, claim: Claim) -> bool:
-        """End a run whose own report could not be made; without it, it would run for ever."""
-        failure = Failure(reason=Reason.INTERNAL_ERROR, message="the run could not be reported")
-        try:
-            return await report(self._queue, claim, Outcome(failure=failure))
-        except Exception:
-            log.exception("run.unreported")  # its lease runs out, and the reaper takes it back
-            return False
 
     async def _attempt(self, run: Run) -> End:
         """All steps up to the end that is to be reported. Raises Fenced."""
@@ -130,7 +93,7 @@ class Executor:
             secrets = await self._until_stopped(run, self._secrets(run.claim, agent))
             with KNOWN.using(*secrets.values()):
                 return await self._steps(run, agent, secrets)
-        except _Stopped as stopped:
+        except Stopped as stopped:
             return self._end_early(run, stopped.reason, Outcome())
         except CancelAccepted:
             return self._end_early(run, Stop.CANCEL, Outcome())
@@ -170,7 +133,7 @@ class Executor:
             lambda operation: self._queue.advance(run.claim, State.RUNNING, fields, operation)
         )
         if run.hold.stopped.done():  # while Redis kept us waiting
-            raise _Stopped(run.hold.stopped.result())
+            raise Stopped(run.hold.stopped.result())
 
     async def _run_agent(
         self, run: Run, agent: Agent, prepared: Prepared, secrets: Secrets
@@ -247,19 +210,8 @@ class Executor:
         return HandBack(reason=failure.reason.value, delay_seconds=delay, repeat=True)
 
     async def _until_stopped(self, run: Run, step: Coroutine[Any, Any, T]) -> T:
-        """The result of *step*, which is cancelled when the run must end first."""
-        task = asyncio.ensure_future(step)
         left = max(0.0, run.limits.deadline - self._clock.monotonic())
-        try:
-            first: set[asyncio.Future[Any]] = {task, run.hold.stopped}
-            await asyncio.wait(first, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-            if task.done():
-                return task.result()
-        finally:
-            if not task.done():
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
-        raise _Stopped(run.hold.stopped.result() if run.hold.stopped.done() else LimitKind.TOTAL)
+        return await until_stopped(step, run.hold.stopped, seconds=left)
 
     def _limits(self, claim: Claim) -> Limits:
         config = claim.task.config

@@ -1,5 +1,5 @@
 """
-The end of a run, told to Redis until it answers: finished, or handed back.
+A claim's whole way to its report: whatever happens, its end is told to Redis until it answers.
 
 Each report has one operation id over all its repeats, so a lost reply changes nothing. A cancel
 that was accepted meanwhile wins: the run is then reported as canceled, with its work.
@@ -7,14 +7,23 @@ that was accepted meanwhile wins: the run is then reported as canceled, with its
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
+import structlog
+
+from internal.errors import Fenced
 from internal.task.event import NewEvent, new_event
-from internal.task.model import Claim, Outcome
+from internal.task.model import Claim, Failure, Outcome, Reason
+from internal.task.pullrequest import NotPublished, Published
 from internal.task.queue import CancelAccepted, TaskQueue
 from internal.worker.failure import CANCELED
+from internal.worker.lease import Stop
 from internal.worker.patience import until_written
+from internal.worker.recorder import Recorder
+
+log = structlog.get_logger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,9 +35,37 @@ class HandBack:
     repeat: bool = False
 
 
-async def report(
-    queue: TaskQueue, claim: Claim, end: Outcome | HandBack, tail: Sequence[NewEvent] = ()
-) -> bool:
+End = Outcome | Published | NotPublished | HandBack
+"""How an attempt ends; the first of a run of the agent, the next two of a create-pr."""
+
+Attempt = Callable[[Recorder], Awaitable[End]]
+
+_LAST_WORD_SECONDS = 5.0
+
+
+async def run_reported(queue: TaskQueue, claim: Claim, attempt: Attempt) -> bool:
+    """
+    Make an *attempt* and report its end; whether the run was recorded (not handed back, not lost).
+
+    Only cancellation gets out, the task handed back.
+    """
+    try:
+        async with Recorder(queue, claim) as recorder:
+            end = await attempt(recorder)
+            await recorder.flush()
+            return await report(queue, claim, end, recorder.tail)
+    except asyncio.CancelledError:
+        await _give_up(queue, claim)
+        raise
+    except Fenced:
+        log.warning("run.fenced")
+    except Exception:  # the slot must live
+        log.exception("run.broken")
+        return await _report_broken(queue, claim)
+    return False
+
+
+async def report(queue: TaskQueue, claim: Claim, end: End, tail: Sequence[NewEvent] = ()) -> bool:
     """
     Report the end of a claim; whether the run was recorded (not handed back).
 
@@ -36,28 +73,59 @@ async def report(
         Fenced: nothing of this run counts.
     """
     try:
-        if isinstance(end, HandBack):
-            await until_written(lambda operation: _hand_back(queue, claim, end, operation))
-            return False
-        await until_written(lambda operation: queue.finish(claim, end, operation, tail))
+        await until_written(lambda operation: _tell(queue, claim, end, operation, tail))
     except CancelAccepted:
-        canceled = _canceled(end)
         said = (*tail, new_event("system", "task_cancelled", {}))
-        await until_written(lambda operation: queue.finish(claim, canceled, operation, said))
-    return True
+        canceled = _canceled(claim, end)
+        await until_written(lambda operation: _tell(queue, claim, canceled, operation, said))
+        return True
+    return not isinstance(end, HandBack)
 
 
-def _canceled(end: Outcome | HandBack) -> Outcome:
-    if isinstance(end, HandBack):
-        return Outcome(failure=CANCELED)
-    return dataclasses.replace(end, failure=CANCELED)
+async def _tell(
+    queue: TaskQueue, claim: Claim, end: End, operation: str, tail: Sequence[NewEvent]
+) -> None:
+    match end:
+        case Outcome():
+            await queue.finish(claim, end, operation, tail)
+        case Published() | NotPublished():
+            await queue.finish_pr(claim, end, operation)
+        case HandBack():
+            await queue.hand_back(
+                claim,
+                operation,
+                reason=end.reason,
+                delay_seconds=end.delay_seconds,
+                repeat=end.repeat,
+            )
 
 
-async def _hand_back(queue: TaskQueue, claim: Claim, end: HandBack, operation: str) -> None:
-    await queue.hand_back(
-        claim,
-        operation,
-        reason=end.reason,
-        delay_seconds=end.delay_seconds,
-        repeat=end.repeat,
-    )
+async def _give_up(queue: TaskQueue, claim: Claim) -> None:
+    """Hand a cancelled run back, if that can be told soon: else it costs the task a life."""
+    # In a task of its own, because this one is cancelled.
+    saying = asyncio.create_task(report(queue, claim, HandBack(reason=Stop.SHUTDOWN)))
+    await asyncio.wait({saying}, timeout=_LAST_WORD_SECONDS)
+    saying.cancel()
+    (outcome,) = await asyncio.gather(saying, return_exceptions=True)
+    log.warning("run.cancelled", handed_back=outcome is False)
+
+
+async def _report_broken(queue: TaskQueue, claim: Claim) -> bool:
+    """End a run whose own report could not be made; without it, it would run for ever."""
+    message = "the run could not be reported"
+    end: End = Outcome(failure=Failure(reason=Reason.INTERNAL_ERROR, message=message))
+    if claim.publish:
+        end = NotPublished(reason=Reason.INTERNAL_ERROR, message=message)
+    try:
+        return await report(queue, claim, end)
+    except Exception:
+        log.exception("run.unreported")  # its lease runs out, and the reaper takes it back
+        return False
+
+
+def _canceled(claim: Claim, end: End) -> Outcome | NotPublished:
+    if claim.publish:
+        return NotPublished(reason=CANCELED.reason, message=CANCELED.message)
+    if isinstance(end, Outcome):
+        return dataclasses.replace(end, failure=CANCELED)
+    return Outcome(failure=CANCELED)

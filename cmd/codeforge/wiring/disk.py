@@ -21,7 +21,8 @@ from internal.rdb.health import deployment_id
 from internal.rdb.keys import Keys
 from internal.task.queue import TaskQueue
 from internal.task.service import TaskService
-from internal.worker.prepare import Preparer, RemotePolicy
+from internal.worker.prepare import Preparer
+from internal.worker.recorded import RecordedWork, RemotePolicy
 from internal.workspace.folders import ClaimFolders, Sessions
 from internal.workspace.home import home_id
 from internal.workspace.layout import Layout
@@ -66,15 +67,17 @@ class Disk:
             self.layout, self.home, spares=self.spares, sessions=self.sessions, borrow=False
         )
 
-    def preparer(self, service: TaskService) -> Preparer:
-        """The first step of runs on this home."""
+    def recorded(self, service: TaskService) -> RecordedWork:
+        """Where runs and create-prs of this home begin."""
         policy = RemotePolicy(
             allow_local=self._settings.git.allow_local,
             allow_hosts=tuple(self._settings.git.allow_hosts),
         )
-        return Preparer(
-            service, self.mirrors, self.works, self.workspaces, self.layout, policy=policy
-        )
+        return RecordedWork(service, self.mirrors, self.works, self.layout, policy=policy)
+
+    def preparer(self, service: TaskService) -> Preparer:
+        """The first step of runs on this home."""
+        return Preparer(self.recorded(service), self.workspaces, self.layout)
 
     def sweep(self, queue: TaskQueue, redis: Redis, keys: Keys) -> Sweep:
         """
