@@ -76,6 +76,22 @@ class Remote:
         return f"{self.scheme}://{user}{self._bracketed}{port}{self.path}"
 
     @property
+    def host_url(self) -> str:
+        """
+        The host's own address over HTTP; empty on a disk.
+
+        One that is reached by ssh is asked at the usual port, whatever port ssh uses.
+        """
+        match self.scheme:
+            case Scheme.FILE:
+                return ""
+            case Scheme.SSH:
+                return f"https://{self._bracketed}"
+            case Scheme.HTTP | Scheme.HTTPS:
+                port = "" if self.port == _DEFAULT_PORTS[self.scheme] else f":{self.port}"
+                return f"{self.scheme}://{self._bracketed}{port}"
+
+    @property
     def name(self) -> str:
         """The repository's own name: the last part of the path without `.git`."""
         return self.path.rsplit("/", 1)[-1].removesuffix(".git")

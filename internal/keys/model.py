@@ -94,6 +94,17 @@ class GitPlace:
     provider: str | None = None
 
 
+def git_place(host_url: str, path: str, provider: str | None) -> GitPlace:
+    """
+    A place from its host's address over HTTP, empty for a repository on a disk, and its path.
+    """
+    return GitPlace(
+        origin=origin_of(host_url) if host_url else "a local repository",
+        repository=path.strip("/").removesuffix(".git"),
+        provider=provider,
+    )
+
+
 def is_name(text: str) -> bool:
     """1 to 64 letters, digits, `_` and `-`."""
     return _NAME.match(text) is not None

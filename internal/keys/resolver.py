@@ -19,9 +19,9 @@ from internal.keys.model import (
     GIT_PROVIDERS,
     MODEL_PROVIDERS,
     GitPlace,
+    git_place,
     is_expired,
     key_place,
-    origin_of,
     refusal,
 )
 from internal.keys.store import KeyStore, StoredKey
@@ -99,11 +99,7 @@ class KeyResolver:
         """
         if inline:
             return Resolved(value=inline, source="inline")
-        place = GitPlace(
-            origin=origin_of(host_url) if host_url else "a local repository",
-            repository=repository.strip("/").removesuffix(".git"),
-            provider=provider,
-        )
+        place = git_place(host_url, repository, provider)
         now = self._clock.now()
         if provider_key:
             return await self._named(tenant, provider_key, place, now)

@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 from internal.access.audit import AuditLog
 from internal.agent.model import Capabilities
 from internal.clock import Clock
+from internal.keys.registry import KeyRegistry
 from internal.server.workers import Workers
 from internal.task.hub import Hub
+from internal.task.ops import Ops
 from internal.task.service import TaskService
 
 ObserveRequest = Callable[[str, str, int, float], None]
@@ -56,6 +58,8 @@ class TaskRules:
     allow_hosts: tuple[str, ...] = ()
     check_http_host: CheckHost = any_host
     check_git_host: CheckHost = any_host
+    provider_domains: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Host to the provider whose API it speaks: the setting `git.provider_domains`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +75,8 @@ class ServerDeps:
     hub: Hub
     workers: Workers
     audit: AuditLog
+    keys: KeyRegistry
+    ops: Ops
     rules: TaskRules
     auth_token: str
     """The token of `server.auth_token`: admin of the tenant `default`. Never empty."""

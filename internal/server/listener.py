@@ -25,6 +25,7 @@ from redis.exceptions import NoScriptError, RedisError
 
 from internal.errors import BadRequest, CodeforgeError, Unavailable
 from internal.ids import random_token
+from internal.keys.registry import KeyRegistry
 from internal.rdb.cancellation import end_if_cancelled
 from internal.rdb.client import unavailable
 from internal.rdb.keys import Keys
@@ -32,6 +33,7 @@ from internal.rdb.scripts import Script, load_lua
 from internal.server.complaints import parse
 from internal.server.deps import TaskRules
 from internal.server.problem import INTERNAL, problem_body, status_of
+from internal.server.provider_key import check_provider_key
 from internal.server.schema import InputTask
 from internal.task.model import DEFAULT_TENANT
 from internal.task.service import TaskService, request_hash
@@ -73,6 +75,7 @@ class InputListener:
         keys: Keys,
         *,
         tasks: TaskService,
+        registered: KeyRegistry,
         rules: TaskRules,
         max_body_bytes: int,
         lease_seconds: float = 30,
@@ -81,6 +84,7 @@ class InputListener:
         self._blocking = blocking
         self._keys = keys
         self._tasks = tasks
+        self._registered = registered
         self._rules = rules
         self._max_body_bytes = max_body_bytes
         self._lease_millis = int(lease_seconds * 1000)
@@ -168,8 +172,10 @@ class InputListener:
             raise BadRequest(f"The payload is larger than {self._max_body_bytes} bytes.")
         body = parse(InputTask, entry.payload, self._rules)
         members = body.model_dump(mode="json", exclude_none=True)
+        spec = body.spec(DEFAULT_TENANT, self._rules)
+        await check_provider_key(self._registered, self._rules, spec)
         submitted = await self._tasks.submit(
-            body.spec(DEFAULT_TENANT, self._rules),
+            spec,
             idempotency_key=f"input:{body.correlation_id or entry.id}",
             request_hash=request_hash(json.dumps(members, sort_keys=True).encode()),
         )

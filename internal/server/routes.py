@@ -23,6 +23,7 @@ from internal.server.endpoint import Endpoint, Handler
 from internal.server.handlers.agents import AgentHandlers
 from internal.server.handlers.events import EventHandlers
 from internal.server.handlers.health import HealthHandlers
+from internal.server.handlers.keys import KeyHandlers
 from internal.server.handlers.spec import docs_file, docs_page, openapi_file
 from internal.server.handlers.tasks import TaskHandlers
 from internal.server.middleware.auth import Auth, needs
@@ -35,9 +36,6 @@ _SLACK_SECONDS = 30
 """What a request may take beside the time its client chose to wait."""
 
 LATER: Mapping[str, tuple[str, ...]] = {
-    "/keys": ("GET", "POST"),
-    "/keys/{name}": ("GET", "DELETE"),
-    "/keys/{name}/verify": ("GET",),
     "/mcp/servers": ("GET", "POST"),
     "/mcp/servers/{name}": ("DELETE",),
     "/workspaces": ("GET",),
@@ -99,6 +97,7 @@ class Path:
 def api_paths(deps: ServerDeps) -> list[Path]:
     """All rows under `/api/v1`, the busiest first."""
     tasks, events, agents = TaskHandlers(deps), EventHandlers(deps), AgentHandlers(deps)
+    keys = KeyHandlers(deps)
     return [
         Path("/tasks", {"POST": tasks.create, "GET": tasks.list}, limited=True),
         Path("/tasks/{task_id}", {"GET": tasks.read, "DELETE": tasks.delete}),
@@ -108,6 +107,9 @@ def api_paths(deps: ServerDeps) -> list[Path]:
         Path("/tasks/{task_id}/cancel", {"POST": tasks.cancel}),
         Path("/tasks/{task_id}/retry", {"POST": tasks.retry}, limited=True),
         Path("/tasks/{task_id}/diff", {"GET": tasks.diff}),
+        Path("/keys", {"POST": keys.create, "GET": keys.list}, scope=Scope.ADMIN),
+        Path("/keys/{name}", {"GET": keys.read, "DELETE": keys.delete}, scope=Scope.ADMIN),
+        Path("/keys/{name}/verify", {"GET": keys.verify}, scope=Scope.ADMIN, limited=True),
         Path("/agents", {"GET": agents.agents}),
         Path("/workers", {"GET": agents.workers}),
         Path("/stats", {"GET": agents.stats}),

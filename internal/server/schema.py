@@ -23,6 +23,7 @@ from pydantic import (
 from internal.egress.url import parse_http_url
 from internal.errors import Invalid, PolicyDenied
 from internal.git.remote import check_policy, check_target, parse_remote
+from internal.keys.model import is_name
 from internal.server.complaints import complain, complain_not_available
 from internal.server.deps import TaskRules
 from internal.task.model import Priority, TaskConfig, TaskSpec, Tenant
@@ -54,14 +55,15 @@ def _no_controls(text: str) -> str:
     return text
 
 
-def _rules(info: ValidationInfo) -> TaskRules:
+def rules_of(info: ValidationInfo) -> TaskRules:
+    """What a body is checked against: the context that its reader gives."""
     if not isinstance(info.context, TaskRules):
-        raise TypeError("a task is checked against TaskRules")
+        raise TypeError("a body is checked against TaskRules")
     return info.context
 
 
 def _check_repo(url: str, info: ValidationInfo) -> str:
-    rules = _rules(info)
+    rules = rules_of(info)
     try:
         remote = parse_remote(url)
         check_policy(remote, allow_local=rules.allow_local, allow_hosts=rules.allow_hosts)
@@ -76,7 +78,7 @@ def _check_repo(url: str, info: ValidationInfo) -> str:
 
 def _check_callback(url: str, info: ValidationInfo) -> str:
     try:
-        _rules(info).check_http_host(parse_http_url(url).host)
+        rules_of(info).check_http_host(parse_http_url(url).host)
     except Invalid as error:
         raise complain(f"is no usable URL: {error.message}") from error
     except PolicyDenied as error:
@@ -93,7 +95,7 @@ def _check_branch(name: str, info: ValidationInfo) -> str:
 
 
 def _check_agent(name: str, info: ValidationInfo) -> str:
-    agents = _rules(info).agents
+    agents = rules_of(info).agents
     if name not in agents:
         known = ", ".join(sorted(name for name, agent in agents.items() if agent.built))
         raise complain(f"is no known agent; there are: {known}")
@@ -102,8 +104,15 @@ def _check_agent(name: str, info: ValidationInfo) -> str:
     return name
 
 
+def _check_key_name(name: str, info: ValidationInfo) -> str:
+    del info
+    if not is_name(name):
+        raise complain("must be 1 to 64 letters, digits, _ or -")
+    return name
+
+
 def _check_wait(seconds: float, info: ValidationInfo) -> float:
-    most = _rules(info).max_wait_seconds
+    most = rules_of(info).max_wait_seconds
     if seconds > most:
         raise complain(f"must be at most {most}")
     return seconds
@@ -133,11 +142,13 @@ Label = Annotated[str, StringConstraints(max_length=64)]
 Secret = Annotated[str, StringConstraints(max_length=4_096), AfterValidator(_no_controls)]
 
 
-class _Body(BaseModel):
+class Body(BaseModel):
+    """What all bodies share: no unknown member, no silent conversion."""
+
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
-class TaskConfigBody(_Body):
+class TaskConfigBody(Body):
     """`config` of a new task."""
 
     cli: Annotated[str, AfterValidator(_unless_empty(_check_agent))] | None = None
@@ -156,7 +167,7 @@ class TaskConfigBody(_Body):
     retries: NotYet = None
 
 
-class NewTask(_Body):
+class NewTask(Body):
     """What every request for a new task can say; checked with `TaskRules` as context."""
 
     repo_url: Annotated[str, AfterValidator(_check_repo)]
@@ -166,7 +177,7 @@ class NewTask(_Body):
     labels: Annotated[dict[Label, Label], AfterValidator(_check_labels)] | None = None
     priority: Literal["low", "normal", "high"] | None = None
     config: TaskConfigBody | None = None
-    provider_key: NotYet = None
+    provider_key: Annotated[str, AfterValidator(_unless_empty(_check_key_name))] | None = None
     dedup: NotYet = None
 
     def spec(self, tenant: Tenant, rules: TaskRules) -> TaskSpec:
@@ -180,6 +191,7 @@ class NewTask(_Body):
             labels=self.labels or {},
             callback_url=self.callback_url or None,
             access_token=self.access_token or None,
+            provider_key=self.provider_key or None,
             ai_api_key=(self.config.ai_api_key if self.config else None) or None,
         )
 
@@ -196,13 +208,13 @@ class InputTask(NewTask):
     correlation_id: Annotated[str, StringConstraints(min_length=1, max_length=128)] | None = None
 
 
-class Instruct(_Body):
+class Instruct(Body):
     """The body of `POST /tasks/{id}/instruct`."""
 
     prompt: Prompt
 
 
-class Empty(_Body):
+class Empty(Body):
     """The body of a verb without members."""
 
 

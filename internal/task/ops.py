@@ -36,6 +36,8 @@ class OpKind(StrEnum):
 
     READ_DIFF = "read_diff"
     """args tenant, task, base, commit -> the diff that was too big for Redis, packed as base64."""
+    VERIFY_KEY = "verify_key"
+    """args tenant, name -> ok, reason: whether the provider takes a registered key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

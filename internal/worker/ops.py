@@ -1,14 +1,15 @@
 """
-Loop: answers the ops of this home, one at a time.
+Loop: answers the ops of this home, a few at once, so that one that waits for a host delays none.
 
-Each is safe to repeat, so one that is lost with a stop or a worker is asked again.
+What each kind means is a table given by the wiring. Each is safe to repeat, so one that is lost
+with a stop or a worker is asked again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import structlog
@@ -23,45 +24,74 @@ from internal.worker.loops import run_until
 
 log = structlog.get_logger(__name__)
 
+Answer = Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
+"""From the arguments of an op to the members of its answer, soon; a CodeforgeError is told."""
+
+_AT_ONCE = 8
 _REDIS_PAUSE_SECONDS = 1.0
 
 
 class OpsLoop:
-    """Takes ops of *home* until told to stop."""
+    """Takes ops of *home* until told to stop; *answers* has one entry for every kind."""
 
-    def __init__(self, ops: Ops, works: WorkStore, *, home: str) -> None:
+    def __init__(self, ops: Ops, answers: Mapping[OpKind, Answer], *, home: str) -> None:
         self._ops = ops
-        self._works = works
+        self._answers = answers
         self._home = home
+        self._room = asyncio.Semaphore(_AT_ONCE)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """The loop."""
+        """The loop; what is under way when it stops is cut off."""
         await run_until(stop, self._take_again())
 
     async def _take_again(self) -> None:
-        while True:
-            end_if_cancelled()
-            try:
-                op = await self._ops.take(self._home)
-                if op is not None:
-                    await self._ops.answer(op, await self._answer(op))
-            except (RedisError, OSError) as error:
-                log.warning("ops.redis_away", error=str(error))
-                await asyncio.sleep(_REDIS_PAUSE_SECONDS)
-            except Exception:  # one op that is not understood must not cost the worker
-                log.exception("ops.broken")
+        async with asyncio.TaskGroup() as serving:
+            while True:
+                await self._room.acquire()
+                op = await self._take()
+                if op is None:
+                    self._room.release()
+                else:
+                    serving.create_task(self._serve(op))
+
+    async def _take(self) -> Op | None:
+        end_if_cancelled()
+        try:
+            return await self._ops.take(self._home)
+        except (RedisError, OSError) as error:
+            log.warning("ops.redis_away", error=str(error))
+            await asyncio.sleep(_REDIS_PAUSE_SECONDS)
+        except Exception:  # one op that is not understood must not cost the worker
+            log.exception("ops.broken")
+        return None
+
+    async def _serve(self, op: Op) -> None:
+        try:
+            await self._ops.answer(op, await self._answer(op))
+        except (RedisError, OSError) as error:
+            log.warning("ops.redis_away", error=str(error))
+        except Exception:  # a fault in one op must not end the others
+            log.exception("ops.broken", kind=op.kind)
+        finally:
+            self._room.release()
 
     async def _answer(self, op: Op) -> Mapping[str, Any]:
         try:
-            match op.kind:
-                case OpKind.READ_DIFF:
-                    return await self._read_diff(op.args)
+            return await self._answers[op.kind](op.args)
         except CodeforgeError as error:
             return {"error": error.message}
         except OSError as error:
             return {"error": error.strerror or "the disk of the home refuses"}
 
-    async def _read_diff(self, args: Mapping[str, Any]) -> Mapping[str, Any]:
+
+class DiffReader:
+    """Answers `READ_DIFF` from the work kept on this home."""
+
+    def __init__(self, works: WorkStore) -> None:
+        self._works = works
+
+    async def answer(self, args: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The whole diff, packed. Raises NotFound when the home no longer has the work."""
         repo = await self._works.find(args["tenant"], args["task"])
         if repo is None:
             raise NotFound("The home no longer has this work.")

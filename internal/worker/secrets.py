@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from internal.crypto.box import Box
-from internal.git.remote import Remote, Scheme, parse_remote, provider_of
+from internal.git.remote import parse_remote, provider_of
 from internal.keys.resolver import KeyResolver, Resolved
 from internal.task.model import Claim
 from internal.task.service import secret_name
@@ -80,7 +80,7 @@ async def open_secrets(
     git = await resolver.git_token(
         task.tenant,
         provider_of(remote, domains),
-        host_address(remote),
+        remote.host_url,
         inline=inline("access_token", claim.access_token),
         provider_key=task.provider_key,
         repository=remote.path,
@@ -90,19 +90,3 @@ async def open_secrets(
         return Secrets(git=git)
     model = await resolver.model_key(task.tenant, model_provider or "", inline=key)
     return Secrets(git=git, model=model)
-
-
-def host_address(remote: Remote) -> str:
-    """
-    Where the host of a repository is asked over HTTP; empty for a repository on a disk.
-
-    A host that is reached by ssh has its web address at the usual port, whatever port ssh uses.
-    """
-    host = f"[{remote.host}]" if ":" in remote.host else remote.host
-    match remote.scheme:
-        case Scheme.FILE:
-            return ""
-        case Scheme.SSH:
-            return f"https://{host}"
-        case Scheme.HTTP | Scheme.HTTPS:
-            return f"{remote.scheme}://{host}:{remote.port}"

@@ -22,6 +22,8 @@ from internal.clock import SystemClock
 from internal.crypto.box import Box
 from internal.git.model import Changes
 from internal.ids import random_token
+from internal.keys.registry import KeyRegistry
+from internal.keys.store import KeyStore
 from internal.rdb.client import connect
 from internal.rdb.keys import Keys
 from internal.server.app import create_app
@@ -153,11 +155,12 @@ def make_deps(
 ) -> ServerDeps:
     """What an application needs, put together as the wiring does."""
     redis = clients.redis
+    ops, box = Ops(redis, clients.blocking, KEYS), Box({"k": bytes(32)}, active="k")
     tasks = TaskService(
         TaskStore(redis, KEYS),
         EventLog(redis, KEYS),
-        Ops(redis, clients.blocking, KEYS),
-        box=Box({"k": bytes(32)}, active="k"),
+        ops,
+        box=box,
         clock=SystemClock(),
         state_ttl_seconds=600,
         public_url="http://server",
@@ -174,6 +177,8 @@ def make_deps(
         tasks=tasks,
         hub=Hub(subscriber=clients.subscriber, reader=redis, keys=KEYS, ping_seconds=ping_seconds),
         workers=Workers(redis, KEYS),
+        keys=KeyRegistry(KeyStore(redis, KEYS), box, SystemClock()),
+        ops=ops,
         audit=AuditLog(redis, KEYS, SystemClock(), count_lost=lambda: None),
         rules=rules or TaskRules(agents=AGENTS, default_agent="demo"),
         auth_token=TOKEN,

@@ -24,6 +24,7 @@ from internal.crypto.box import Box
 from internal.crypto.masterkey import check_value
 from internal.egress.client import HttpClient
 from internal.egress.guard import Guard
+from internal.keys.registry import KeyRegistry
 from internal.keys.store import KeyStore
 from internal.rdb.client import connect
 from internal.rdb.health import check_encryption_key, check_server
@@ -73,6 +74,8 @@ class Core:
     ops: Ops
     store: TaskStore
     key_store: KeyStore
+    registered: KeyRegistry
+    http: HttpClient
     reaper: Reaper
     dispatcher: Dispatcher
 
@@ -131,6 +134,7 @@ def _core(
         public_url=settings.server.base_url,
         search_window=settings.limits.search_window,
     )
+    key_store = KeyStore(redis, keys)
     dispatcher = Dispatcher(
         Outbox(redis, blocking, keys),
         Sender(http, Signer(secrets.hmac_secret), SystemClock(), version=__version__),
@@ -148,7 +152,9 @@ def _core(
         queue=queue,
         ops=ops,
         store=store,
-        key_store=KeyStore(redis, keys),
+        key_store=key_store,
+        registered=KeyRegistry(key_store, box, SystemClock()),
+        http=http,
         reaper=Reaper(queue, home_grace_seconds=settings.workers.home_grace_seconds),
         dispatcher=dispatcher,
     )

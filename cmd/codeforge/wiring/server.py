@@ -59,6 +59,8 @@ async def open_server(core: Core, stop: asyncio.Event) -> AsyncGenerator[Server]
             tasks=core.service,
             hub=hub,
             workers=workers,
+            keys=core.registered,
+            ops=core.ops,
             audit=AuditLog(
                 core.redis, core.keys, SystemClock(), count_lost=metrics.count_lost_audit_entry
             ),
@@ -77,6 +79,7 @@ async def open_server(core: Core, stop: asyncio.Event) -> AsyncGenerator[Server]
             core.blocking,
             core.keys,
             tasks=core.service,
+            registered=core.registered,
             rules=rules,
             max_body_bytes=settings.server.max_body_bytes,
         )
@@ -106,4 +109,5 @@ def task_rules(settings: Settings) -> TaskRules:
         allow_hosts=tuple(settings.git.allow_hosts),
         check_http_host=Guard(settings.egress.allow).check,
         check_git_host=git_guard(settings).check,
+        provider_domains=settings.git.provider_domains,
     )

@@ -28,13 +28,15 @@ from internal.ids import sortable_id
 from internal.keys.resolver import KeyResolver
 from internal.process.leftovers import end_leftovers
 from internal.rdb.client import connect, connect_sync, unavailable
+from internal.task.ops import OpKind
 from internal.task.queue import BeatReply, Lane, TaskQueue, heartbeat
 from internal.worker.agents import AgentHost, AgentSettings, HostSettings
 from internal.worker.alone import AloneStarter
 from internal.worker.control import ControlLoop
 from internal.worker.executor import Executor
+from internal.worker.keycheck import KeyChecker
 from internal.worker.lease import Heartbeat
-from internal.worker.ops import OpsLoop
+from internal.worker.ops import Answer, DiffReader, OpsLoop
 from internal.worker.pool import Pool
 
 log = structlog.get_logger(__name__)
@@ -139,7 +141,7 @@ async def open_worker(
         disk.sweep(core.queue, core.redis, core.keys),
         disk.spares,
         disk.usage,
-        OpsLoop(core.ops, disk.works, home=disk.home),
+        OpsLoop(core.ops, _answers(core, disk), home=disk.home),
     )
     try:
         yield Worker(
@@ -205,6 +207,13 @@ def _executor(core: Core, disk: Disk, agents: AgentHost) -> Executor:
         clock=SystemClock(),
         random=SystemRandom(),
     )
+
+
+def _answers(core: Core, disk: Disk) -> Mapping[OpKind, Answer]:
+    return {
+        OpKind.READ_DIFF: DiffReader(disk.works).answer,
+        OpKind.VERIFY_KEY: KeyChecker(core.registered, core.http, SystemClock()).answer,
+    }
 
 
 def _pool(

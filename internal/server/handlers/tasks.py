@@ -18,6 +18,7 @@ from internal.server.document import (
     receipt,
     task_document,
 )
+from internal.server.provider_key import check_provider_key
 from internal.server.query import (
     Query,
     read_choice,
@@ -63,6 +64,7 @@ class TaskHandlers:
         self._hub = deps.hub
         self._rules = deps.rules
         self._audit = deps.audit
+        self._keys = deps.keys
 
     async def create(self, request: Request) -> Response:
         """201 with a receipt; with `wait` 200 or 202 with the task; 200 when it was known."""
@@ -70,8 +72,10 @@ class TaskHandlers:
         key = _idempotency_key(request)
         body = await read_json(request, CreateTask, self._rules)
         tenant = tenant_of(request)
+        spec = body.spec(tenant, self._rules)
+        await check_provider_key(self._keys, self._rules, spec)
         submitted = await self._tasks.submit(
-            body.spec(tenant, self._rules),
+            spec,
             idempotency_key=key,
             request_hash=_hash(body) if key else "",
         )

@@ -41,6 +41,7 @@ def make_listener(service: Service, blocking: Redis, *, lease_seconds: float = 3
         blocking,
         KEYS,
         tasks=service.deps.tasks,
+        registered=service.deps.keys,
         rules=service.deps.rules,
         max_body_bytes=10_000,
         lease_seconds=lease_seconds,
@@ -95,7 +96,8 @@ async def test_a_pushed_task_is_accepted_and_answered(
     [
         (b'{"correlation_id":"c"}', "validation_error", {"repo_url", "prompt"}),
         (payload(correlation_id="c", wait=5), "validation_error", {"wait"}),
-        (payload(correlation_id="c", provider_key="k"), "not_available", {"provider_key"}),
+        (payload(correlation_id="c", provider_key="k"), "validation_error", {"provider_key"}),
+        (payload(correlation_id="c", dedup={}), "not_available", {"dedup"}),
         (payload(correlation_id="c", prompt="x" * 20_000), "bad_request", set[str]()),
     ],
 )

@@ -58,6 +58,7 @@ async def listener(redis_server: RedisServer, service: Service) -> AsyncGenerato
             blocking,
             KEYS,
             tasks=service.deps.tasks,
+            registered=service.deps.keys,
             rules=service.deps.rules,
             max_body_bytes=10_000,
         )

@@ -46,12 +46,12 @@ def test_what_a_later_version_has_is_named_among_thousands() -> None:
     """
     The code `not_available` would be a riddle without the member it is about.
     """
-    members = {"labels": {f"k{number}": 7 for number in range(1_000)}, "provider_key": "k"}
+    members = {"labels": {f"k{number}": 7 for number in range(1_000)}, "dedup": {}}
 
     with pytest.raises(NotAvailable) as caught:
         parse(CreateTask, json.dumps(members).encode(), RULES)
 
-    assert caught.value.fields["provider_key"] == "is not available in this version"
+    assert caught.value.fields["dedup"] == "is not available in this version"
     assert len(caught.value.fields) == 51
 
 

@@ -110,7 +110,6 @@ def test_all_complaints_come_at_once() -> None:
 
 
 LATER: list[tuple[dict[str, Any], str]] = [
-    ({"provider_key": "main"}, "provider_key"),
     ({"dedup": {"key": "k", "policy": "reject"}}, "dedup"),
     ({"config": {"mcp_servers": []}}, "config.mcp_servers"),
     ({"config": {"auto_create_pr": False}}, "config.auto_create_pr"),

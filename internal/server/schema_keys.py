@@ -1,0 +1,103 @@
+"""The body of `POST /keys`. What is wrong with a value is said without repeating it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, ValidationInfo
+
+from internal.egress.url import parse_http_url
+from internal.errors import Invalid, PolicyDenied
+from internal.keys.model import (
+    MAX_SCOPE_PATTERNS,
+    MAX_TOKEN_CHARS,
+    NEEDS_BASE_URL,
+    KeyProvider,
+    NewKey,
+    is_name,
+    is_scope_pattern,
+    is_token,
+)
+from internal.server.complaints import complain
+from internal.server.schema import Body, rules_of
+
+
+def _check_name(name: str) -> str:
+    if not is_name(name):
+        raise complain("must be 1 to 64 letters, digits, _ or -")
+    return name
+
+
+def _check_provider(name: str) -> str:
+    if name not in set(KeyProvider):
+        raise complain(f"must be one of {', '.join(KeyProvider)}")
+    return name
+
+
+def _check_token(token: str) -> str:
+    if not is_token(token):
+        raise complain(f"must be 1 to {MAX_TOKEN_CHARS} printable ASCII characters without spaces")
+    return token
+
+
+def _check_base_url(url: str | None, info: ValidationInfo) -> str | None:
+    if not url:
+        if info.data.get("provider") in NEEDS_BASE_URL:
+            raise complain("is required for this provider")
+        return None
+    try:
+        parsed = parse_http_url(url)
+        rules_of(info).check_git_host(parsed.host)
+    except Invalid as error:
+        raise complain(f"is no usable URL: {error.message}") from error
+    except PolicyDenied as error:
+        raise complain(f"is refused: {error.message}") from error
+    if parsed.query or parsed.fragment:
+        raise complain("must not contain a query or a fragment")
+    return url.rstrip("/")
+
+
+def _split_scope(scope: object) -> object:
+    """Clients of the Go server send one text."""
+    return scope.replace(",", " ").split() if isinstance(scope, str) else scope
+
+
+def _check_scope(patterns: list[str]) -> list[str]:
+    if len(patterns) > MAX_SCOPE_PATTERNS:
+        raise complain(f"must have at most {MAX_SCOPE_PATTERNS} members")
+    if not all(map(is_scope_pattern, patterns)):
+        raise complain("must be repositories: owner/name, or owner/* for all below an owner")
+    return patterns
+
+
+def _check_end(moment: datetime) -> datetime:
+    if moment <= datetime.now(UTC):
+        raise complain("must be in the future")
+    return moment
+
+
+_Scope = Annotated[list[str], BeforeValidator(_split_scope), AfterValidator(_check_scope)]
+
+
+class CreateKey(Body):
+    """The body of `POST /keys`."""
+
+    name: Annotated[str, AfterValidator(_check_name)]
+    provider: Annotated[str, AfterValidator(_check_provider)]
+    token: Annotated[str, AfterValidator(_check_token)] = Field(repr=False)
+    base_url: Annotated[str | None, AfterValidator(_check_base_url)] = Field(
+        default=None, validate_default=True
+    )
+    scope: _Scope | None = None
+    expires_at: Annotated[AwareDatetime, AfterValidator(_check_end)] | None = None
+
+    def new_key(self) -> NewKey:
+        """What the registry takes, without the value."""
+        return NewKey(
+            name=self.name,
+            provider=KeyProvider(self.provider),
+            base_url=self.base_url,
+            scope=tuple(self.scope or ()),
+            expires_at=self.expires_at,
+        )
