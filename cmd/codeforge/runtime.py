@@ -6,15 +6,18 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import structlog
 import uvloop
 
+from codeforge import __version__
 from codeforge.parent import PARENT_VARIABLE
+from codeforge.wiring.collector import find_collector
 from codeforge.wiring.core import Secrets
 from internal.config.effect import without_effect
 from internal.config.error import SettingsError
@@ -26,6 +29,9 @@ from internal.crypto.masterkey import is_weak, make_key, parse_key
 from internal.errors import Invalid
 from internal.redact import KNOWN
 from internal.telemetry.logs import configure
+
+if TYPE_CHECKING:
+    from internal.telemetry.otel import Tracing
 
 log = structlog.get_logger(__name__)
 
@@ -71,6 +77,39 @@ def check_worker(loaded: Loaded) -> None:
     """
     if loaded.settings.workers.isolation == "bwrap":
         raise SettingsError({"workers.isolation": "bwrap is not built into this version"})
+
+
+@contextmanager
+def tracing(settings: Settings, process: str) -> Generator[Tracing | None]:
+    """
+    Record spans as the settings say, as long as the context lasts; None where they say not to.
+
+    Raises:
+        Invalid: the settings of tracing contradict each other, or name what is not there.
+    """
+    if not settings.tracing.enabled:
+        yield None
+        return
+    # Costs 17 MiB, so only those pay who use it.
+    from internal.telemetry.otel import TracingOptions, open_tracing  # noqa: PLC0415
+
+    exporter = settings.tracing.exporter
+    collector = find_collector(settings, os.environ) if exporter.startswith("otlp") else None
+    if collector is not None:
+        KNOWN.add(*collector.secrets())
+    opened = open_tracing(
+        TracingOptions(
+            process=process,
+            version=__version__,
+            sampling_rate=settings.tracing.sampling_rate,
+            collector=collector,
+            console=exporter == "console",
+        )
+    )
+    try:
+        yield opened
+    finally:
+        opened.close()
 
 
 def warn_without_effect(loaded: Loaded) -> None:

@@ -14,7 +14,6 @@ _LATER = (
     "tasks.disk_critical_threshold_gb",
     "tasks.disk_warning_threshold_gb",
     "tasks.result_ttl",
-    "tracing.",
     "cli.codex.",
     "cli.gemini.",
     "cli.opencode.",

@@ -102,6 +102,7 @@ class AgentSettings(Section):
 
 class ClaudeCodeSettings(AgentSettings):
     path: str = "claude"
+    telemetry: bool = False
 
 
 class CodexSettings(AgentSettings):
@@ -169,8 +170,11 @@ class RateLimitSettings(Section):
 
 class TracingSettings(Section):
     enabled: bool = False
-    exporter: str = "otlp"
+    exporter: Literal["otlp", "otlp-grpc", "console", "none"] = "otlp"
     endpoint: str = ""
+    insecure: bool = False
+    ca_file: str = ""
+    headers: SecretStr = SecretStr("")
     sampling_rate: float = Field(default=0.1, ge=0, le=1)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -22,6 +23,8 @@ from internal.egress.backend import GuardedBackend
 from internal.egress.guard import Guard
 from internal.egress.url import parse_http_url
 from internal.errors import TimedOut, Unavailable
+from internal.telemetry import semconv
+from internal.telemetry.tracing import Kind, Span, current_traceparent, span
 
 _CONNECT_SECONDS = 5.0
 _MAX_CONNECTIONS = 128
@@ -93,18 +96,33 @@ class HttpClient:
             Unavailable: no connection, a broken one, or an answer that is no HTTP.
         """
         target = parse_http_url(url)
+        with _span(method, target) as current:
+            request = httpcore2.Request(
+                method,
+                _core_url(target),
+                headers=self._headers(target, headers or {}, content),
+                content=content,
+                extensions={"timeout": _timeouts(total_seconds)},
+            )
+            answer = await self._send(
+                request, target, total_seconds=total_seconds, max_answer_bytes=max_answer_bytes
+            )
+            current.set(**{semconv.HTTP_STATUS: answer.status})
+            if answer.status >= 400:
+                current.fail(str(answer.status))
+            return answer
+
+    async def _send(
+        self,
+        request: httpcore2.Request,
+        target: httpx2.URL,
+        *,
+        total_seconds: float,
+        max_answer_bytes: int,
+    ) -> Answer:
         try:
             async with asyncio.timeout(total_seconds):
-                return await self._exchange(
-                    httpcore2.Request(
-                        method,
-                        _core_url(target),
-                        headers=self._headers(target, headers or {}, content),
-                        content=content,
-                        extensions={"timeout": _timeouts(total_seconds)},
-                    ),
-                    max_answer_bytes,
-                )
+                return await self._exchange(request, max_answer_bytes)
         except (TimeoutError, httpcore2.TimeoutException) as error:
             raise TimedOut(f"{target.host} did not answer in time.") from error
         except _FAILURES as error:
@@ -139,10 +157,18 @@ class HttpClient:
         }
         if content is not None:
             own["content-length"] = str(len(content))
+        if traceparent := current_traceparent():
+            own["traceparent"] = traceparent
         taken = {name.lower() for name in given}
         every = [(name, value) for name, value in own.items() if name not in taken]
         every += given.items()
         return [(name.encode("ascii"), value.encode("utf-8")) for name, value in every]
+
+
+def _span(method: str, target: httpx2.URL) -> AbstractContextManager[Span]:
+    """Host and port only: the path of a webhook often is a secret."""
+    address = {semconv.SERVER_ADDRESS: target.host, semconv.SERVER_PORT: target.port}
+    return span(method, Kind.CLIENT, **{semconv.HTTP_METHOD: method, **address})
 
 
 async def _read(response: httpcore2.Response, max_bytes: int) -> tuple[bytes, bool]:

@@ -37,6 +37,7 @@ from internal.server.provider_key import check_provider_key
 from internal.server.schema import InputTask
 from internal.task.model import DEFAULT_TENANT
 from internal.task.service import TaskService, request_hash
+from internal.telemetry.tracing import Kind, span
 
 log = structlog.get_logger(__name__)
 
@@ -174,11 +175,12 @@ class InputListener:
         members = body.model_dump(mode="json", exclude_none=True)
         spec = body.spec(DEFAULT_TENANT, self._rules)
         await check_provider_key(self._registered, self._rules, spec)
-        submitted = await self._tasks.submit(
-            spec,
-            idempotency_key=f"input:{body.correlation_id or entry.id}",
-            request_hash=request_hash(json.dumps(members, sort_keys=True).encode()),
-        )
+        with span("input.submit", Kind.CONSUMER):
+            submitted = await self._tasks.submit(
+                spec,
+                idempotency_key=f"input:{body.correlation_id or entry.id}",
+                request_hash=request_hash(json.dumps(members, sort_keys=True).encode()),
+            )
         log.info("input.accepted", task_id=submitted.task.id, repeated=submitted.repeated)
         return {"task_id": submitted.task.id, "status": submitted.task.status}
 

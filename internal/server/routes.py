@@ -29,6 +29,7 @@ from internal.server.handlers.tasks import TaskHandlers
 from internal.server.middleware.auth import Auth, needs
 from internal.server.middleware.bodylimit import BodyLimit
 from internal.server.middleware.timeouts import Timeouts
+from internal.server.middleware.tracing import Tracing
 
 API = "/api/v1"
 
@@ -154,8 +155,11 @@ def _router(routes: Sequence[BaseRoute]) -> Router:
 
 def _route(path: Path, prefix: str, seconds: float) -> Route:
     checks = {method: [needs(path.scope_of(method))] for method in path.handlers if prefix}
-    app: ASGIApp = Endpoint(f"{prefix}{path.template}", path.handlers, checks)
-    return Route(path.template, app if path.is_stream else Timeouts(app, seconds=seconds))
+    template = f"{prefix}{path.template}"
+    app: ASGIApp = Endpoint(template, path.handlers, checks)
+    if not path.is_stream:
+        app = Timeouts(Tracing(app, template=template) if prefix else app, seconds=seconds)
+    return Route(path.template, app)
 
 
 class _WithoutLastSlash:

@@ -207,6 +207,10 @@ class Claim:
     publish: bool = False
     pr_options: PullRequestOptions | None = None
     """Of a create-pr: what its request chose."""
+    traceparent: str | None = None
+    """The span of the request that queued the run."""
+    queued_seconds: float | None = None
+    """How long the run stood in the queue; None when this is not its first attempt."""
     lost_work: bool = False
     """
     The work this run should start from is lost: start from the base commit, with a rebuilt prompt.

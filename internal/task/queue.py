@@ -329,6 +329,8 @@ def _claim(fields: dict[str, str], home: str, lane: Lane) -> Claim:
         alone=lane is Lane.ALONE,
         publish=fields.get("kind") == "publish",
         pr_options=decode_options(fields.get("pr_options")),
+        traceparent=fields.get("traceparent"),
+        queued_seconds=_queued_seconds(fields),
         lost_work=fields.get("lost_work") == "1",
     )
 
@@ -341,6 +343,13 @@ def _pr_args(outcome: Published | NotPublished) -> tuple[str, ...]:
             return (outcome.url, str(outcome.number), outcome.branch, updated, "", "")
         case NotPublished():
             return ("", "", "", "", outcome.reason, outcome.message)
+
+
+def _queued_seconds(fields: Mapping[str, str]) -> float | None:
+    """Both times are Redis', so clocks that differ do no harm."""
+    if fields["attempt"] != "1":
+        return None
+    return (int(fields["started_at"]) - int(fields["since"])) / 1000
 
 
 def _recorded(works: Sequence[str | None], kept: str | None) -> frozenset[str]:

@@ -29,6 +29,7 @@ from internal.task.model import Task, TaskSpec, Tenant, Work
 from internal.task.ops import OpKind, Ops
 from internal.task.state import FINISHED, State
 from internal.task.store import Reply, TaskStore
+from internal.telemetry.tracing import current_trace_id, current_traceparent
 
 _SEARCH_STEP = 50
 """Tasks read at once while a listing looks for matches; a prompt can have 400 KB."""
@@ -122,7 +123,6 @@ class TaskService:
         *,
         idempotency_key: str | None = None,
         request_hash: str = "",
-        trace_id: str | None = None,
     ) -> Submitted:
         """
         Accept a task; it is queued and durable when this returns.
@@ -134,7 +134,7 @@ class TaskService:
             Unavailable: stored, but on too few replicas; repeat with the same key.
         """
         task = sortable_id()
-        fields = self._fields(spec, task, trace_id)
+        fields = self._fields(spec, task)
         reply = await self._store.create(
             spec.tenant,
             task,
@@ -305,7 +305,7 @@ class TaskService:
     def _gates(self, tenant: Tenant, repo_url: str) -> str:
         return encode_gates(gates_for(tenant=tenant, repo_key=parse_remote(repo_url).key))
 
-    def _fields(self, spec: TaskSpec, task: str, trace_id: str | None) -> dict[str, str | int]:
+    def _fields(self, spec: TaskSpec, task: str) -> dict[str, str | int]:
         fields: dict[str, str | int] = {
             "status": State.PENDING.value,
             "kind": "create",
@@ -326,8 +326,7 @@ class TaskService:
             fields["provider_key"] = spec.provider_key
         if spec.callback_url:
             fields["callback_url"] = spec.callback_url
-        if trace_id:
-            fields["trace_id"] = trace_id
+        fields |= _trace_fields()
         for name, secret in (("access_token", spec.access_token), ("ai_api_key", spec.ai_api_key)):
             if secret:
                 fields[name] = self._box.seal(spec.tenant, secret_name(task, name), 1, secret)
@@ -340,6 +339,14 @@ class TaskService:
         if reply.word == "illegal":
             raise Conflict(f"The task is {reply.rest[0]}; it cannot be {participle} now.")
         return reply
+
+
+def _trace_fields() -> dict[str, str]:
+    """The trace of the request that queues a run, where there is one; its run goes on in it."""
+    traceparent, trace_id = current_traceparent(), current_trace_id()
+    if traceparent is None or trace_id is None:
+        return {}
+    return {"traceparent": traceparent, "trace_id": trace_id}
 
 
 def secret_name(task: str, member: str) -> str:

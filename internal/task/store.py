@@ -22,6 +22,7 @@ from internal.task import scripts
 from internal.task.codec import decode_task
 from internal.task.model import Task
 from internal.task.state import State
+from internal.telemetry.tracing import current_traceparent
 
 Fields = Mapping[str, str | int | float]
 
@@ -68,15 +69,15 @@ class TaskStore:
 
     async def instruct(self, ref: str, operation: str, prompt: str, gates: str) -> Reply:
         """INSTRUCT; words: ok (iteration), illegal (state), missing."""
-        return await self._write(scripts.INSTRUCT, [ref, operation, prompt, gates])
+        return await self._write(scripts.INSTRUCT, [ref, operation, prompt, gates, _trace()])
 
     async def retry(self, ref: str, operation: str, gates: str) -> Reply:
         """RETRY; words: ok (iteration, state), illegal (state), missing."""
-        return await self._write(scripts.RETRY, [ref, operation, gates])
+        return await self._write(scripts.RETRY, [ref, operation, gates, _trace()])
 
     async def publish(self, ref: str, operation: str, options: str) -> Reply:
         """PUBLISH; words: ok, illegal (state), no_work, missing."""
-        return await self._write(scripts.PUBLISH, [ref, operation, options])
+        return await self._write(scripts.PUBLISH, [ref, operation, options, _trace()])
 
     async def cancel(self, ref: str) -> Reply:
         """CANCEL; words: ok (state), cancelling (state), illegal (state), missing."""
@@ -173,3 +174,8 @@ class TaskStore:
             self._redis, [self._keys.prefix], args, replicas=self._replicas
         )
         return Reply(reply[0], tuple(reply[1:]))
+
+
+def _trace() -> str:
+    """The span of the request that asks for a run, for the run to go on in its trace."""
+    return current_traceparent() or ""

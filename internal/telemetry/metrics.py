@@ -8,7 +8,7 @@ servers. HTTP metrics, and those of memory, CPU and open files, are of this proc
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from prometheus_client import (
@@ -32,6 +32,10 @@ TASK_BUCKETS = (10, 30, 60, 120, 300, 600, 1800)
 _HTTP_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _TASK_STATUSES = ("completed", "failed")
+SPAN_ENDS = ("exported", "failed", "dropped")
+"""What becomes of a recorded span: `failed` was not taken, `dropped` found no room."""
+CountSpans = Callable[[], Mapping[str, int]]
+
 _DELIVERY_STATUSES = ("success", "failed")
 
 
@@ -50,11 +54,19 @@ class ClusterSnapshot:
     workers_total: int
 
 
+def known_method(method: str) -> str:
+    """*method*, or `other` for what no route has: else a client could make up thousands."""
+    return method if method in _METHODS else "other"
+
+
 class Metrics:
     """This process' HTTP metrics, and the way to show them beside the deployment's."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, count_spans: CountSpans | None = None) -> None:
+        """*count_spans* tells what became of this process' spans; None without tracing."""
         self._registry = CollectorRegistry()
+        if count_spans is not None:
+            self._registry.register(_Spans(count_spans))
         ProcessCollector(registry=self._registry)
         self._requests = Counter(
             "codeforge_http_requests",
@@ -77,7 +89,7 @@ class Metrics:
 
     def observe_request(self, method: str, path: str, status: int, seconds: float) -> None:
         """Count one request; *path* is the route's template, never what the client sent."""
-        method = method if method in _METHODS else "other"  # or a client could make up thousands
+        method = known_method(method)
         self._requests.labels(method, path, str(status)).inc()
         self._durations.labels(method, path).observe(seconds)
 
@@ -90,6 +102,22 @@ class Metrics:
         cluster = CollectorRegistry()
         cluster.register(_Cluster(snapshot))
         return generate_latest(cluster) + generate_latest(self._registry)
+
+
+class _Spans(Collector):
+    def __init__(self, count: CountSpans) -> None:
+        self._count = count
+
+    def collect(self) -> Iterable[Metric]:
+        family = CounterMetricFamily(
+            "codeforge_trace_spans",
+            "Recorded spans of this server, by what became of them: do traces arrive?",
+            labels=["result"],
+        )
+        counts = self._count()
+        for end in SPAN_ENDS:
+            family.add_metric([end], counts.get(end, 0))
+        yield family
 
 
 class _Cluster(Collector):

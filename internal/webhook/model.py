@@ -28,6 +28,8 @@ class Delivery:
     event: str
     body: str
     trace_id: str | None
+    traceparent: str | None
+    """The span of the request whose run this tells of."""
     attempts: int
     """Attempts settled before this one."""
     endpoint: str

@@ -94,7 +94,9 @@ class Outbox:
 
 
 def _delivery(fields: Sequence[str | None], token: str) -> Delivery:
-    identifier, tenant, task_id, url, event, body, trace_id, attempts, endpoint = fields
+    identifier, tenant, task_id, url, event, body, trace_id, attempts, traceparent, endpoint = (
+        fields
+    )
     return Delivery(
         id=identifier or "",
         tenant=tenant or "",
@@ -103,6 +105,7 @@ def _delivery(fields: Sequence[str | None], token: str) -> Delivery:
         event=event or "",
         body=body or "",
         trace_id=trace_id or None,
+        traceparent=traceparent or None,
         attempts=int(attempts or 0),
         endpoint=endpoint or "",
         token=token,

@@ -15,6 +15,8 @@ from internal.egress.client import Answer, HttpClient
 from internal.egress.retryafter import retry_after_seconds
 from internal.errors import Invalid, PolicyDenied, TimedOut, Unavailable
 from internal.ids import sortable_id
+from internal.telemetry import semconv
+from internal.telemetry.tracing import Value, continue_from, span
 from internal.webhook.model import Attempt, Delivery, Verdict
 from internal.webhook.signer import Signer
 
@@ -42,6 +44,21 @@ class Sender:
 
     async def send(self, delivery: Delivery) -> Attempt:
         """Attempt *delivery* once. Whatever the other side does, the result is an `Attempt`."""
+        attributes: dict[str, Value] = {
+            semconv.TASK_ID: delivery.task_id,
+            semconv.WEBHOOK_EVENT: delivery.event,
+            semconv.ATTEMPT: delivery.attempts + 1,
+        }
+        with (
+            continue_from(delivery.traceparent),
+            span("webhook.deliver", **attributes) as current,
+        ):
+            attempt = await self._attempt(delivery)
+            if attempt.verdict is not Verdict.DELIVERED:
+                current.fail(attempt.reason)
+            return attempt
+
+    async def _attempt(self, delivery: Delivery) -> Attempt:
         body = delivery.body.encode()
         try:
             answer = await self._client.request(

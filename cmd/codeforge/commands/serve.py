@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import structlog
 import typer
@@ -18,6 +18,9 @@ from codeforge.wiring.server import open_server
 from internal.config.settings import Settings
 from internal.server.serve import listen
 from internal.server.serve import serve as http
+
+if TYPE_CHECKING:
+    from internal.telemetry.otel import Tracing
 
 app = typer.Typer()
 log = structlog.get_logger(__name__)
@@ -37,13 +40,14 @@ def serve(
     secrets = runtime.find_secrets(loaded.settings)
     runtime.start_logs(loaded.settings, secrets)
     runtime.warn_without_effect(loaded)
-    runtime.run(_serve(loaded.settings, secrets))
+    with runtime.tracing(loaded.settings, "serve") as tracing:
+        runtime.run(_serve(loaded.settings, secrets, tracing))
 
 
-async def _serve(settings: Settings, secrets: Secrets) -> None:
+async def _serve(settings: Settings, secrets: Secrets, tracing: Tracing | None) -> None:
     stop = runtime.stop_event()
     listener = listen(settings.server.host, settings.server.port)
-    async with open_core(settings, secrets) as core, open_server(core, stop) as server:
+    async with open_core(settings, secrets) as core, open_server(core, stop, tracing) as server:
         address_file = write_server_file(settings.data_dir, settings.server.base_url)
         log.info("server.started", url=settings.server.base_url)
         try:

@@ -44,6 +44,7 @@ def worker(
         lock = loaded.settings.data_dir / "alone.lock"
         if alone and not stack.enter_context(alone_lock(lock)):
             return  # another one runs on this home
+        stack.enter_context(runtime.tracing(loaded.settings, "worker"))
         runtime.run(_work(loaded.settings, secrets, alone=alone))
 
 

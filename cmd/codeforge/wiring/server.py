@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from codeforge import __version__
 from codeforge.wiring.core import Core, Loop, git_guard
@@ -27,6 +28,9 @@ from internal.server.workers import Workers
 from internal.task.hub import Hub
 from internal.telemetry.metrics import Metrics
 
+if TYPE_CHECKING:
+    from internal.telemetry.otel import Tracing
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
@@ -37,15 +41,19 @@ class Server:
 
 
 @asynccontextmanager
-async def open_server(core: Core, stop: asyncio.Event) -> AsyncGenerator[Server]:
-    """The HTTP edge over *core*; *stop* ends its streams with `bye`."""
+async def open_server(
+    core: Core, stop: asyncio.Event, tracing: Tracing | None = None
+) -> AsyncGenerator[Server]:
+    """
+    The HTTP edge over *core*; *stop* ends its streams with `bye`. *tracing* is for its metrics.
+    """
     settings = core.settings
     pubsub = connect(settings.redis.url.get_secret_value(), role="pubsub", max_connections=2)
     history = connect(settings.redis.url.get_secret_value(), role="command", max_connections=8)
     try:
         hub = Hub(subscriber=pubsub, reader=history, keys=core.keys)
         rules = task_rules(settings)
-        metrics = Metrics()
+        metrics = Metrics(count_spans=tracing.counts if tracing else None)
         workers = Workers(core.redis, core.keys)
         snapshots = Snapshots(core.redis, core.keys, workers)
 

@@ -1,5 +1,5 @@
 -- INSTRUCT: queue a follow-up of a finished task.
--- ARGV: 1 ref, 2 operation id, 3 prompt, 4 gates
+-- ARGV: 1 ref, 2 operation id, 3 prompt, 4 gates, 5 traceparent or ''
 -- -> {'ok', iteration} | {'illegal', state} | {'missing'}
 local t = load(ARGV[1])
 local f = t.f
@@ -7,7 +7,7 @@ if not f.status then return {'missing'} end
 if f.request == ARGV[2] then return {'ok', tonumber(f.iteration)} end
 if not FINISHED[f.status] then return {'illegal', f.status} end
 local number = tonumber(f.iterations_used or f.iteration) + 1   -- that of a cancelled follow-up is never used again
-begin_run(t, 'instruct', ARGV[2], ARGV[4])
+begin_run(t, 'instruct', ARGV[2], ARGV[4], ARGV[5])
 set(t, {current_prompt = ARGV[3], iteration = number, iterations_used = number, usage = f.no_usage})
 clear(t, 'result', 'failure')
 row(t, {prompt = ARGV[3]})

@@ -1,5 +1,5 @@
 -- RETRY: queue the same iteration of a failed task again, from the work before it.
--- ARGV: 1 ref, 2 operation id, 3 gates
+-- ARGV: 1 ref, 2 operation id, 3 gates, 4 traceparent or ''
 -- -> {'ok', iteration, state} | {'illegal', state} | {'missing'}
 local t = load(ARGV[1])
 local f = t.f
@@ -16,7 +16,7 @@ local function work_before()
 end
 
 local work, home, changes = work_before()
-begin_run(t, 'retry', ARGV[2], ARGV[3])
+begin_run(t, 'retry', ARGV[2], ARGV[3], ARGV[4])
 for _, name in ipairs(ROW) do row(t, {[name] = false}) end
 set(t, {home = home or '', truncated = work and work.truncated and 1 or 0, usage = f.no_usage})
 clear(t, 'result', 'failure', 'changes')

@@ -5,7 +5,7 @@
 --       4 places of an endpoint that is not named, 5 ms by which what finds no place there is put off,
 --       then triples: endpoint, places left, ms by which what finds no place is put off
 -- -> {more, {delivery...}}; more is 1 when others may be due now, else 0. A delivery is
---    {id, tenant, task_id, url, event, body, trace_id or nil, attempts, endpoint}
+--    {id, tenant, task_id, url, event, body, trace_id or nil, attempts, traceparent or nil, endpoint}
 -- A repeated call leases others; what a lost reply leased is due again when that lease ends.
 local P = KEYS[1]
 local token, lease, most = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -41,8 +41,9 @@ for _, id in ipairs(due) do
     places[endpoint] = left - 1
     redis.call('ZADD', P .. 'outbox', now + lease, id)
     redis.call('HSET', key, 'token', token)
-    local found = redis.call('HMGET', key, 'id', 'tenant', 'task_id', 'url', 'event', 'body', 'trace_id', 'attempts')
-    found[9] = endpoint
+    local found = redis.call('HMGET', key, 'id', 'tenant', 'task_id', 'url', 'event', 'body', 'trace_id', 'attempts',
+      'traceparent')
+    found[10] = endpoint
     given[#given + 1] = found
   else
     crowd[#crowd + 1] = {id, endpoint}

@@ -3,7 +3,7 @@
 
 -- What no run takes back: what was given at creation, and what only counts on.
 local LASTING = {id = 1, tenant = 1, created_at = 1, repo_url = 1, prompt = 1, priority = 1, labels = 1, config = 1,
-  provider_key = 1, callback_url = 1, trace_id = 1, task_url = 1, access_token = 1, ai_api_key = 1, retain = 1, no_usage = 1,
+  provider_key = 1, callback_url = 1, task_url = 1, access_token = 1, ai_api_key = 1, retain = 1, no_usage = 1,
   usage_total = 1, seq = 1, iterations_used = 1, request = 1, cancel_op = 1, prev = 1, pr_heads = 1}
 -- What RETRY erases from the row of its iteration. Field `op` stays: a repeated FINISH is known by it.
 local ROW = {'status', 'result', 'failure', 'changes', 'usage', 'work', 'home', 'started_at', 'ended_at'}
@@ -25,7 +25,8 @@ local function close_row(t)
 end
 
 -- Begin a run of a finished task: its document and, for a retry, its row are kept, its counters start again.
-local function begin_run(t, kind, request, gates)
+-- traceparent: of the request that asks for it; without one the run stays in the trace of the run before
+local function begin_run(t, kind, request, gates, traceparent)
   local kept = {doc = {}, row = kind == 'retry' and kept_row(t) or {}}
   if kind ~= 'retry' then close_row(t) end
   kept.dead = redis.call('ZSCORE', P .. 'dead', t.ref) or nil
@@ -36,11 +37,12 @@ local function begin_run(t, kind, request, gates)
   redis.call('ZREM', P .. 'dead', t.ref)
   set(t, {prev = cjson.encode(kept), kind = kind, request = request, gates = gates, since = NOW, attempt = 0, lost = 0, retries = 0})
   clear(t, 'started_at', 'finished_at', 'pr_error', 'pr_reason')
+  if (traceparent or '') ~= '' then set(t, {traceparent = traceparent, trace_id = string.sub(traceparent, 4, 35)}) end
 end
 
 -- Queue a create-pr of a finished task, in its own lane and without gates: it never waits behind agents.
-local function begin_publish(t, request, options)
-  begin_run(t, 'publish', request, '')
+local function begin_publish(t, request, options, traceparent)
+  begin_run(t, 'publish', request, '', traceparent)
   set(t, {pr_options = options})
   set_state(t, 'creating_pr')
   push(t, false)

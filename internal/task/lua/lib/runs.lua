@@ -37,7 +37,8 @@ local function announce(t, event, status, members)
     .. (f.trace_id and ',"trace_id":' .. quote(f.trace_id) or '')
     .. ',"finished_at":"' .. STAMP() .. '","task_url":' .. quote(f.task_url or '') .. '}'
   redis.call('HSET', P .. 'delivery:' .. delivery, 'id', delivery, 'tenant', t.tenant, 'task_id', t.id, 'url', f.callback_url,
-    'event', event, 'body', body, 'attempts', '0', 'created_at', text(NOW), 'trace_id', f.trace_id or '')
+    'event', event, 'body', body, 'attempts', '0', 'created_at', text(NOW), 'trace_id', f.trace_id or '',
+    'traceparent', f.traceparent or '')
   redis.call('ZADD', P .. 'outbox', NOW, delivery)
   ring(P .. 'outbox:bell')
 end
