@@ -41,6 +41,7 @@ _PEM_NAME = "(?:[A-Z0-9]{1,16} ){0,3}PRIVATE KEY"
 _SHAPES = (
     _token("gh", r"[a-z]_[A-Za-z0-9]{20,255}"),
     _token("github_pat_", r"\w{20,255}"),
+    _token("cft_", r"[\w-]{20,255}"),  # our own
     _token("glpat-", r"[\w-]{20,255}"),
     _token("sk-", r"[\w-]{20,255}"),  # Anthropic's and OpenAI's
     _token("AKIA", r"[A-Z0-9]{16}(?![A-Za-z0-9])"),

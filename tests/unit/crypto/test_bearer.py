@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from internal.crypto.bearer import is_token, make_token, token_hash
+from internal.crypto.bearer import is_token, is_well_formed, make_token, token_hash
 from internal.crypto.mac import hmac_sha256, is_same
 
 
@@ -24,7 +24,22 @@ def test_a_token_is_safe_everywhere() -> None:
     """
     It needs no quoting in a header, a URL or a shell, and says whose it is.
     """
-    assert re.fullmatch(r"cft_[A-Za-z0-9_-]{43}", make_token())
+    assert re.fullmatch(r"cft_[A-Za-z0-9]{49}", make_token())
+
+
+def test_a_misspelt_token_is_told_without_asking() -> None:
+    """
+    Any one character changed, lost or added breaks the checksum.
+    """
+    token = make_token()
+    other = "b" if token[20] == "a" else "a"
+
+    assert is_well_formed(token)
+    assert not is_well_formed(token[:20] + other + token[21:])
+    assert not is_well_formed(token[:-1])
+    assert not is_well_formed(token + "0")
+    assert not is_well_formed(token + "\n")
+    assert not is_well_formed("cft_" + "é" * 49)
 
 
 def test_strange_tokens_are_just_wrong() -> None:
