@@ -177,6 +177,7 @@ def _settings(data_dir: Path, overrides: Overrides) -> dict[str, Any]:
         "workers": {"grace_seconds": 0},
         "git": {"allow_local": True},
         "cli": {"default": "demo"},
+        "rate_limit": {"enabled": False},
         "logging": {"format": "json"},
     }
     for section, values in overrides.items():

@@ -103,6 +103,16 @@ class Unavailable(CodeforgeError):
         self.retry_after_seconds = retry_after_seconds
 
 
+class RateLimited(CodeforgeError):
+    """Too many calls; the next one is possible after `retry_after_seconds`."""
+
+    code = "rate_limit_exceeded"
+
+    def __init__(self, message: str, *, retry_after_seconds: int, **details: Any) -> None:
+        super().__init__(message, **details)
+        self.retry_after_seconds = retry_after_seconds
+
+
 class TimedOut(CodeforgeError):
     """A limit of time was reached; whether the work was done is unknown."""
 

@@ -9,7 +9,6 @@ _LATER = (
     "git.branch_prefix",
     "git.commit_author",
     "git.commit_email",
-    "rate_limit.",
     "server.pr_wait",
     "tasks.disk_critical_threshold_gb",
     "tasks.disk_warning_threshold_gb",

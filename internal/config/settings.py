@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from internal.config.values import (
     FractionalSeconds,
     Names,
+    Origins,
     Seconds,
     Table,
     VariableNames,
@@ -38,6 +39,7 @@ class ServerSettings(Section):
     port: int = Field(default=8080, ge=0, le=65_535)
     public_url: str = Field(default="", pattern=r"^(https?://[^\s/]+.*)?$")
     auth_token: SecretStr = SecretStr("")
+    cors_origins: Origins = ()
     max_body_bytes: int = Field(default=_MIB, ge=1024)
     max_wait: Seconds = Field(default=60, ge=0, le=600)
     pr_wait: Seconds = Field(default=50, ge=0, le=600)

@@ -11,10 +11,11 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, cast
 
-from pydantic import BeforeValidator, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 _UNIT_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _PART = re.compile(r"(\d+(?:\.\d+)?|\.\d+)(h|ms|m|s)")
+_ORIGIN = re.compile(r"\*|https?://[^\s/?#@*]+", re.IGNORECASE)
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d*)?", re.ASCII)
 _DURATION = re.compile(rf"(?:{_PART.pattern})+", re.ASCII)
 
@@ -58,6 +59,16 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_items)]
 
 VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 VariableNames = Annotated[tuple[VariableName, ...], BeforeValidator(_items)]
+
+
+def _origin(text: str) -> str:
+    if not _ORIGIN.fullmatch(text):
+        raise ValueError("must be * or an origin: scheme, host and port, and no slash")
+    return text.lower()
+
+
+Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_items)]
+"""Where web pages come from, as browsers write it: scheme, host and port, or `*` for anywhere."""
 
 Table = BeforeValidator(_members)
 """Marks a mapping that may also be written as a JSON object."""

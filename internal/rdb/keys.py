@@ -223,6 +223,18 @@ class Keys:
 
     # -- who may do what; owner: access
     # --------------------------------------------------------------------
+    def token(self, digest: str) -> str:
+        """hash: an API token, by the SHA-256 of its text; TTL to its expiry, if it has one."""
+        return f"{self.prefix}token:{digest}"
+
+    def tokens(self, tenant: str) -> str:
+        """hash: name -> digest of a tenant's tokens; permanent, at most 1,000."""
+        return f"{self.prefix}tenant:{tenant}:tokens"
+
+    def rate(self, tenant: str, token: str, window: str) -> str:
+        """zset: calls of one kind by time in ms; TTL one minute."""
+        return f"{self.prefix}tenant:{tenant}:rate:{token}:{window}"
+
     def audit(self, tenant: str) -> str:
         """stream: who did what; newest 10,000 entries of 90 days; TTL 90 days from the last."""
         return f"{self.prefix}tenant:{tenant}:audit"

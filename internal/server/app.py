@@ -1,8 +1,9 @@
 """
 The HTTP application: the router inside the middleware that every request passes.
 
-From the outside in: request id, metrics and access log, errors; then, only for the API itself:
-token, body limit, time limit (`routes.build_router`). All of it is plain ASGI.
+From the outside in: request id, metrics and access log, web pages of other origins, errors; then,
+only for the API itself: token, body limit, time limit (`routes.build_router`). All of it is plain
+ASGI.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ from __future__ import annotations
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from internal.server.deps import ServerDeps
+from internal.server.middleware.cors import with_cors
 from internal.server.middleware.errors import Errors
 from internal.server.middleware.metrics import Metrics
+from internal.server.middleware.ratelimit import RateLimitHeaders
 from internal.server.middleware.requestid import RequestId
 from internal.server.routes import build_router
 
@@ -20,10 +23,11 @@ def create_app(deps: ServerDeps) -> ASGIApp:
     """
     The application for any ASGI server; `internal.server.serve` runs it as it is meant to be run.
 
-    The hub of *deps* must run beside it. Raises ValueError when there is no token.
+    The hub of *deps* must run beside it.
     """
     app = build_router(deps)
-    app = Errors(app)
+    app = RateLimitHeaders(Errors(app))
+    app = with_cors(app, deps.cors_origins)
     app = Metrics(app, observe=deps.observe_request)
     return _Lifespan(RequestId(app))
 

@@ -11,8 +11,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from internal.access.audit import AuditLog
+from internal.access.registry import TokenRegistry
+from internal.access.resolver import TokenResolver
 from internal.agent.model import Capabilities
 from internal.clock import Clock
+from internal.control.rate import RateLimiter
 from internal.keys.registry import KeyRegistry
 from internal.server.workers import Workers
 from internal.task.hub import Hub
@@ -74,12 +77,14 @@ class ServerDeps:
     tasks: TaskService
     hub: Hub
     workers: Workers
+    callers: TokenResolver
+    tokens: TokenRegistry
     audit: AuditLog
     keys: KeyRegistry
     ops: Ops
+    limiter: RateLimiter | None
+    """None: nothing is limited."""
     rules: TaskRules
-    auth_token: str
-    """The token of `server.auth_token`: admin of the tenant `default`. Never empty."""
     version: str
     clock: Clock
     stop: asyncio.Event
@@ -87,3 +92,4 @@ class ServerDeps:
     render_metrics: Callable[[], Awaitable[bytes]]
     observe_request: ObserveRequest
     max_body_bytes: int = 1024 * 1024
+    cors_origins: tuple[str, ...] = ()

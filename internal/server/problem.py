@@ -17,6 +17,7 @@ from internal.errors import (
     Invalid,
     NotFound,
     PolicyDenied,
+    RateLimited,
     TimedOut,
     Unauthorized,
     Unavailable,
@@ -41,6 +42,7 @@ _STATUS: tuple[tuple[type[CodeforgeError], int], ...] = (
     (Gone, 410),
     (PayloadTooLarge, 413),
     (UnsupportedMediaType, 415),
+    (RateLimited, 429),
     (Unavailable, 503),
     (DiskFull, 503),
     (TimedOut, 504),
@@ -64,7 +66,7 @@ def problem_response(error: CodeforgeError, request_id: str) -> Response:
     """The answer to a request that failed."""
     status = status_of(error)
     headers: dict[str, str] = {}
-    if isinstance(error, Unavailable):
+    if isinstance(error, Unavailable | RateLimited):
         headers["Retry-After"] = str(error.retry_after_seconds)
     if isinstance(error, Unauthorized):
         headers["WWW-Authenticate"] = "Bearer"

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from starlette.requests import Request
 
+from internal.access.model import is_tenant
 from internal.errors import Invalid
 from internal.task.service import TaskFilter
 from internal.task.state import State
@@ -18,6 +19,7 @@ from internal.task.state import State
 ValueT = TypeVar("ValueT")
 
 _CURSOR = re.compile(r"\d{1,16}\.[0-9a-z]{1,64}\Z")
+_ENTRY_ID = re.compile(r"\d{1,16}-\d{1,16}\Z", re.ASCII)
 _MAX_NUMBER = 2**53
 
 
@@ -99,6 +101,20 @@ def read_cursor(text: str) -> str:
     return text
 
 
+def read_entry_id(text: str) -> str:
+    """The `next_cursor` of an earlier page of the audit log."""
+    if not _ENTRY_ID.match(text):
+        raise ValueError("must be the next_cursor of an earlier answer")
+    return text
+
+
+def read_tenant(text: str) -> str:
+    """The name of a tenant."""
+    if not is_tenant(text):
+        raise ValueError("must be the name of a tenant: 1 to 32 of a-z, 0-9 and -")
+    return text
+
+
 def task_filter(query: Query, agents: Iterable[str]) -> TaskFilter:
     """The filter of a listing of tasks."""
     return TaskFilter(
@@ -107,7 +123,7 @@ def task_filter(query: Query, agents: Iterable[str]) -> TaskFilter:
         agent=query.one("agent", read_choice(agents)),
         label=query.one("label", _read_label),
         text=query.one("q", read_text),
-        since=query.one("since", _read_time),
+        since=query.one("since", read_time),
     )
 
 
@@ -118,7 +134,8 @@ def _read_label(text: str) -> tuple[str, str]:
     return key, value
 
 
-def _read_time(text: str) -> datetime:
+def read_time(text: str) -> datetime:
+    """An aware time, as RFC 3339 has it."""
     try:
         moment = datetime.fromisoformat(text.replace(" ", "+"))  # what "+" becomes in a query
     except ValueError:

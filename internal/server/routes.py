@@ -17,17 +17,21 @@ from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as AsgiScope
 
 from internal.access.model import Scope
+from internal.control.rate import RateLimiter
 from internal.errors import NotAvailable, NotFound
 from internal.server.deps import ServerDeps
 from internal.server.endpoint import Endpoint, Handler
 from internal.server.handlers.agents import AgentHandlers
+from internal.server.handlers.audit import AuditHandlers
 from internal.server.handlers.events import EventHandlers
 from internal.server.handlers.health import HealthHandlers
 from internal.server.handlers.keys import KeyHandlers
 from internal.server.handlers.spec import docs_file, docs_page, openapi_file
 from internal.server.handlers.tasks import TaskHandlers
+from internal.server.handlers.tokens import TokenHandlers
 from internal.server.middleware.auth import Auth, needs
 from internal.server.middleware.bodylimit import BodyLimit
+from internal.server.middleware.ratelimit import limited
 from internal.server.middleware.timeouts import Timeouts
 from internal.server.middleware.tracing import Tracing
 
@@ -46,9 +50,6 @@ LATER: Mapping[str, tuple[str, ...]] = {
     "/tasks/{task_id}/pause": ("POST",),
     "/tasks/{task_id}/resume": ("POST",),
     "/tasks/{task_id}/directive": ("POST",),
-    "/tokens": ("GET", "POST"),
-    "/tokens/{name}": ("DELETE",),
-    "/audit": ("GET",),
     "/webhooks/endpoints": ("GET", "POST"),
     "/webhooks/endpoints/{id}": ("GET", "PATCH", "DELETE"),
     "/webhooks/endpoints/{id}/rotate-secret": ("POST",),
@@ -88,6 +89,11 @@ class Path:
         """What a token needs to call *method*."""
         return Scope(self.scope or (Scope.READ if method == "GET" else self.write_scope))
 
+    @property
+    def window(self) -> str:
+        """What the row's calls are counted under: its last word (`tasks`, `instruct`)."""
+        return self.template.rpartition("/")[2]
+
     def limited_methods(self) -> frozenset[str]:
         """The methods that the rate limit counts."""
         if not self.limited:
@@ -99,6 +105,7 @@ def api_paths(deps: ServerDeps) -> list[Path]:
     """All rows under `/api/v1`, the busiest first."""
     tasks, events, agents = TaskHandlers(deps), EventHandlers(deps), AgentHandlers(deps)
     keys = KeyHandlers(deps)
+    tokens, audit = TokenHandlers(deps), AuditHandlers(deps)
     return [
         Path("/tasks", {"POST": tasks.create, "GET": tasks.list}, limited=True),
         Path("/tasks/{task_id}", {"GET": tasks.read, "DELETE": tasks.delete}),
@@ -114,6 +121,9 @@ def api_paths(deps: ServerDeps) -> list[Path]:
         Path("/agents", {"GET": agents.agents}),
         Path("/workers", {"GET": agents.workers}),
         Path("/stats", {"GET": agents.stats}),
+        Path("/tokens", {"GET": tokens.list, "POST": tokens.create}, scope=Scope.ADMIN),
+        Path("/tokens/{name}", {"DELETE": tokens.revoke}, scope=Scope.ADMIN),
+        Path("/audit", {"GET": audit.list}, scope=Scope.ADMIN),
         *(
             Path(
                 path,
@@ -142,9 +152,9 @@ def public_paths(deps: ServerDeps) -> list[Path]:
 def build_router(deps: ServerDeps) -> ASGIApp:
     """The application behind the middleware that every request passes."""
     seconds = deps.rules.max_wait_seconds + _SLACK_SECONDS
-    api: ASGIApp = _router([_route(path, API, seconds) for path in api_paths(deps)])
+    api: ASGIApp = _router([_route(path, API, seconds, deps.limiter) for path in api_paths(deps)])
     api = BodyLimit(_WithoutLastSlash(api), max_bytes=deps.max_body_bytes)
-    api = Auth(api, token=deps.auth_token)
+    api = Auth(api, callers=deps.callers)
     public = [_route(path, "", seconds) for path in public_paths(deps)]
     return _router([Mount(API, api), *public])
 
@@ -153,8 +163,11 @@ def _router(routes: Sequence[BaseRoute]) -> Router:
     return Router(routes, redirect_slashes=False, default=_not_found)
 
 
-def _route(path: Path, prefix: str, seconds: float) -> Route:
+def _route(path: Path, prefix: str, seconds: float, limiter: RateLimiter | None = None) -> Route:
     checks = {method: [needs(path.scope_of(method))] for method in path.handlers if prefix}
+    if limiter is not None:
+        for method in path.limited_methods():
+            checks[method].append(limited(limiter, path.window))
     template = f"{prefix}{path.template}"
     app: ASGIApp = Endpoint(template, path.handlers, checks)
     if not path.is_stream:

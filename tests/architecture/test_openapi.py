@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from openapi_spec_validator import validate
 from pydantic import BaseModel
 
+from internal.access.model import Scope
 from internal.server.routes import API, Path, api_paths, public_paths
 from internal.server.schema import CreateTask, Instruct, TaskConfigBody
 from internal.task.model import Reason
@@ -23,7 +25,7 @@ def table() -> list[Path]:
     """Every row of this version, by its whole path."""
     deps = make_deps(Clients.to("unix:///nowhere"), [])
     inside = [
-        Path(f"{API}{path.template}", path.handlers, path.is_stream)
+        replace(path, template=f"{API}{path.template}")
         for path in api_paths(deps)
         if not path.is_later
     ]
@@ -54,14 +56,19 @@ async def test_every_route_describes_the_errors_it_can_send() -> None:
     """
     Which errors those are follows from the kind of the route.
     """
-    streams = {path.template for path in table() if path.is_stream}
+    rows = {path.template: path for path in table()}
 
     for method, path, operation in operations():
-        expected = {"500"} if path in streams else {"500", "504"}
+        row = rows[path]
+        expected = {"500"} if row.is_stream else {"500", "504"}
         if path.startswith(API):
             expected |= EVERY_API_ROUTE
             if method != "GET":
                 expected |= WITH_A_BODY
+            if row.scope_of(method) is not Scope.READ:  # which every token has
+                expected |= {"403"}
+            if method in row.limited_methods():
+                expected |= {"429"}
             if "{task_id}" in path:
                 expected |= {"404"}
         assert expected <= set(operation["responses"]), (method, path)

@@ -100,6 +100,7 @@ class Site:
             "CODEFORGE_GIT__ALLOW_LOCAL": "true",
             "CODEFORGE_GIT__SPARE_TREES": "0",
             "CODEFORGE_EGRESS__ALLOW": "127.0.0.0/8",
+            "CODEFORGE_RATE_LIMIT__ENABLED": "false",
             "CODEFORGE_LOGGING__FORMAT": "json",
             **self.variables,
             **named,

@@ -103,6 +103,7 @@ class Deployment:
             "CODEFORGE_SERVER__PORT": self.url.rpartition(":")[2],
             "CODEFORGE_GIT__ALLOW_LOCAL": "true",
             "CODEFORGE_EGRESS__ALLOW": "127.0.0.0/8",
+            "CODEFORGE_RATE_LIMIT__ENABLED": "false",
             **self._settings,
         }
 

@@ -37,6 +37,8 @@ PERMANENT_KEYS = (
     # What stays until its owner erases it.
     _ANY.registered_keys("*"),
     _ANY.registered_key("*", "*"),
+    _ANY.token("*"),
+    _ANY.tokens("*"),
     # Doorbells: at most 64 entries, and nobody minds one too many.
     _ANY.bell("*", ""),
     _ANY.outbox_bell(),

@@ -17,8 +17,12 @@ from redis.asyncio import Redis
 from starlette.types import ASGIApp
 
 from internal.access.audit import AuditLog
+from internal.access.registry import TokenRegistry
+from internal.access.resolver import TokenResolver
+from internal.access.store import TokenStore
 from internal.agent.model import Capabilities, Usage
 from internal.clock import SystemClock
+from internal.control.rate import RateLimiter
 from internal.crypto.box import Box
 from internal.git.model import Changes
 from internal.ids import random_token
@@ -109,12 +113,24 @@ async def open_service(
     rules: TaskRules | None = None,
     ping_seconds: float = 5,
     max_body_bytes: int = 1024 * 1024,
+    calls_per_minute: int = 0,
+    cors_origins: tuple[str, ...] = (),
 ) -> AsyncGenerator[Service]:
-    """The parts of one process on the Redis at *url*, its hub running."""
+    """
+    The parts of one process on the Redis at *url*, its hub running.
+
+    Calls are not limited unless *calls_per_minute* says so.
+    """
     clients = Clients.to(url)
     seen: list[tuple[str, str, int]] = []
     deps = make_deps(
-        clients, seen, rules=rules, ping_seconds=ping_seconds, max_body_bytes=max_body_bytes
+        clients,
+        seen,
+        rules=rules,
+        ping_seconds=ping_seconds,
+        max_body_bytes=max_body_bytes,
+        calls_per_minute=calls_per_minute,
+        cors_origins=cors_origins,
     )
     queue = TaskQueue(clients.redis, KEYS, lease_seconds=30, blocking=clients.blocking)
     running = asyncio.create_task(deps.hub.run(deps.stop))
@@ -152,6 +168,8 @@ def make_deps(
     rules: TaskRules | None = None,
     ping_seconds: float = 5,
     max_body_bytes: int = 1024 * 1024,
+    calls_per_minute: int = 0,
+    cors_origins: tuple[str, ...] = (),
 ) -> ServerDeps:
     """What an application needs, put together as the wiring does."""
     redis = clients.redis
@@ -167,6 +185,9 @@ def make_deps(
         search_window=10_000,
     )
 
+    tokens = TokenStore(redis, KEYS)
+    callers = TokenResolver(TOKEN, tokens, SystemClock())
+
     async def check_redis() -> None:
         await redis.get("any")
 
@@ -179,9 +200,11 @@ def make_deps(
         workers=Workers(redis, KEYS),
         keys=KeyRegistry(KeyStore(redis, KEYS), box, SystemClock()),
         ops=ops,
+        callers=callers,
+        tokens=TokenRegistry(tokens, callers, SystemClock()),
         audit=AuditLog(redis, KEYS, SystemClock(), count_lost=lambda: None),
+        limiter=RateLimiter(redis, KEYS, limit=calls_per_minute) if calls_per_minute else None,
         rules=rules or TaskRules(agents=AGENTS, default_agent="demo"),
-        auth_token=TOKEN,
         version="1.2.3",
         clock=SystemClock(),
         stop=asyncio.Event(),
@@ -189,6 +212,7 @@ def make_deps(
         render_metrics=render_metrics,
         observe_request=lambda method, route, status, seconds: seen.append((method, route, status)),
         max_body_bytes=max_body_bytes,
+        cors_origins=cors_origins,
     )
 
 

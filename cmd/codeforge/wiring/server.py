@@ -15,10 +15,14 @@ from codeforge import __version__
 from codeforge.wiring.core import Core, Loop, git_guard
 from codeforge.wiring.snapshots import Snapshots
 from internal.access.audit import AuditLog
+from internal.access.registry import TokenRegistry
+from internal.access.resolver import TokenResolver
+from internal.access.store import TokenStore
 from internal.agent import catalog
 from internal.agent.model import Capabilities
 from internal.clock import SystemClock
 from internal.config.settings import Settings
+from internal.control.rate import RateLimiter
 from internal.egress.guard import Guard
 from internal.rdb.client import connect
 from internal.server.app import create_app
@@ -63,17 +67,21 @@ async def open_server(
         async def render_metrics() -> bytes:
             return metrics.render(await snapshots.read())
 
+        tokens = TokenStore(core.redis, core.keys)
+        callers = TokenResolver(core.secrets.auth_token, tokens, SystemClock())
         deps = ServerDeps(
             tasks=core.service,
             hub=hub,
             workers=workers,
             keys=core.registered,
             ops=core.ops,
+            callers=callers,
+            tokens=TokenRegistry(tokens, callers, SystemClock()),
             audit=AuditLog(
                 core.redis, core.keys, SystemClock(), count_lost=metrics.count_lost_audit_entry
             ),
+            limiter=_limiter(core),
             rules=rules,
-            auth_token=core.secrets.auth_token,
             version=__version__,
             clock=SystemClock(),
             stop=stop,
@@ -81,6 +89,7 @@ async def open_server(
             render_metrics=render_metrics,
             observe_request=metrics.observe_request,
             max_body_bytes=settings.server.max_body_bytes,
+            cors_origins=settings.server.cors_origins,
         )
         listener = InputListener(
             core.redis,
@@ -95,6 +104,13 @@ async def open_server(
     finally:
         await pubsub.aclose()
         await history.aclose()
+
+
+def _limiter(core: Core) -> RateLimiter | None:
+    wanted = core.settings.rate_limit
+    if not wanted.enabled:
+        return None
+    return RateLimiter(core.redis, core.keys, limit=wanted.tasks_per_minute)
 
 
 def task_rules(settings: Settings) -> TaskRules:

@@ -53,10 +53,10 @@ def test_what_has_no_effect_is_named_when_set(tmp_path: Path) -> None:
     """
     A setting that is accepted and does nothing is said, once, when somebody counts on it.
     """
-    variables = {"CODEFORGE_RATE_LIMIT__ENABLED": "true", "CODEFORGE_SERVER__PORT": "81"}
+    variables = {"CODEFORGE_WORKERS__QUEUE_NAME": "q", "CODEFORGE_SERVER__PORT": "81"}
 
     assert without_effect(_loaded(tmp_path, {})) == []
-    assert without_effect(_loaded(tmp_path, variables)) == ["rate_limit.enabled"]
+    assert without_effect(_loaded(tmp_path, variables)) == ["workers.queue_name"]
 
 
 def _loaded(tmp_path: Path, variables: dict[str, str]) -> Loaded:

@@ -12,7 +12,6 @@ from starlette.types import Message, Receive, Scope, Send
 from internal.errors import BadRequest, TimedOut
 from internal.server import body
 from internal.server.errors import PayloadTooLarge, SlowRequest
-from internal.server.middleware.auth import Auth
 from internal.server.middleware.bodylimit import BodyLimit
 from internal.server.middleware.timeouts import Timeouts
 from internal.server.schema import Empty
@@ -121,11 +120,3 @@ async def test_a_length_over_the_limit_is_refused_unread() -> None:
     """
     with pytest.raises(PayloadTooLarge):
         await BodyLimit(read_all, max_bytes=10)(scope(content_length="11"), silent, nothing)
-
-
-def test_a_server_without_a_token_is_not_made() -> None:
-    """
-    An empty token would let everybody in.
-    """
-    with pytest.raises(ValueError, match="token"):
-        Auth(read_all, token="")
