@@ -49,10 +49,15 @@ def _not_blank(text: str) -> str:
     return text
 
 
-def _no_controls(text: str) -> str:
-    if not text.isprintable():
-        raise complain("must not contain control characters")
+def _ascii(text: str) -> str:
+    if not (text.isascii() and text.isprintable()):
+        raise complain("must be of printable ASCII characters")
     return text
+
+
+def _whole(value: object) -> object:
+    # JSON has one kind of number: 5.0 is an integer there, and some clients write it so.
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def rules_of(info: ValidationInfo) -> TaskRules:
@@ -139,7 +144,9 @@ Prompt = Annotated[
     str, StringConstraints(min_length=1, max_length=102_400), AfterValidator(_not_blank)
 ]
 Label = Annotated[str, StringConstraints(max_length=64)]
-Secret = Annotated[str, StringConstraints(max_length=4_096), AfterValidator(_no_controls)]
+Secret = Annotated[str, StringConstraints(max_length=4_096), AfterValidator(_ascii)]
+Model = Annotated[str, StringConstraints(max_length=256), AfterValidator(_ascii)]
+Int = Annotated[int, BeforeValidator(_whole)]
 
 
 class Body(BaseModel):
@@ -152,13 +159,11 @@ class TaskConfigBody(Body):
     """`config` of a new task."""
 
     cli: Annotated[str, AfterValidator(_unless_empty(_check_agent))] | None = None
-    timeout_seconds: int | None = None
-    silence_seconds: Annotated[int, Field(gt=0, le=_MAX_INT)] | None = None
-    ai_model: (
-        Annotated[str, StringConstraints(max_length=256), AfterValidator(_no_controls)] | None
-    ) = None
+    timeout_seconds: Int | None = None
+    silence_seconds: Annotated[Int, Field(gt=0, le=_MAX_INT)] | None = None
+    ai_model: Model | None = None
     ai_api_key: Secret | None = None
-    max_turns: Annotated[int, Field(gt=0, le=_MAX_INT)] | None = None
+    max_turns: Annotated[Int, Field(gt=0, le=_MAX_INT)] | None = None
     max_budget_usd: Annotated[float, Field(gt=0)] | None = None
     target_branch: Annotated[str, AfterValidator(_unless_empty(_check_branch))] | None = None
     mcp_servers: NotYet = None

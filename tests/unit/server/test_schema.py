@@ -42,7 +42,7 @@ BAD: list[tuple[str, dict[str, Any], str, str]] = [
     ("prompt", {"prompt": "ü" * 102_401}, "prompt", "must have at most 102400 characters"),
     ("prompt", {"prompt": ["a"]}, "prompt", "must be a string"),
     ("token", {"access_token": "x" * 4097}, "access_token", "at most 4096"),
-    ("token", {"access_token": "a\nb"}, "access_token", "control characters"),
+    ("token", {"access_token": "a\nb"}, "access_token", "printable ASCII"),
     ("callback", {"callback_url": "not-a-url"}, "callback_url", "is no usable URL"),
     ("callback", {"callback_url": "ftp://e.com/x"}, "callback_url", "is no usable URL"),
     ("callback", {"callback_url": "http://u:p@e.com/"}, "callback_url", "is no usable URL"),
