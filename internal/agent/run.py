@@ -7,7 +7,7 @@ Nothing of the agent is left when the context ends, whatever ends it.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -41,6 +41,8 @@ class RunOptions:
     process_limits: Limits = field(default_factory=Limits)
     launcher: Launcher = no_isolation
     outage_grace_seconds: float = 120.0
+    observe: Callable[[AgentEvent], None] | None = None
+    """Sees every event as the agent told it, with its secrets, before any limit."""
 
 
 @asynccontextmanager
@@ -93,6 +95,7 @@ class AgentRun:
         self._parser = parser
         self._output = output
         self._redact = options.redact
+        self._observe = options.observe
         self._budget = EventBudget(options.event_limits, options.redact)
         self._clock = clock
         self._started_at = clock.monotonic()
@@ -123,6 +126,8 @@ class AgentRun:
             events = self._parser.parse(line.content)
             share = (len(line.content) + line.dropped_bytes) // max(1, len(events))
             for event in events:
+                if self._observe is not None:
+                    self._observe(event)
                 if admitted := self._budget.admit(event, share):
                     yield admitted
         for event in self._budget.tail():

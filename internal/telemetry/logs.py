@@ -16,6 +16,8 @@ from typing import TextIO, cast
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from internal.telemetry.tracing import current_trace_id
+
 _MAX_DEPTH = 8  # deeper values are shown as Python writes them; a value may contain itself
 
 Redact = Callable[[str], str]
@@ -31,6 +33,7 @@ def configure(*, level: str, form: str, redact: Redact, stream: TextIO | None = 
     out = stream or sys.stderr
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
+        _add_trace,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
@@ -55,6 +58,14 @@ def configure(*, level: str, form: str, redact: Redact, stream: TextIO | None = 
     root.setLevel(_number(level))
     logging.getLogger("uvicorn.access").disabled = True  # the request middleware logs them
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+
+
+def _add_trace(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """Every line inside a trace names it, so that one finds the other."""
+    del logger, method
+    if (trace_id := current_trace_id()) is not None:
+        event["trace_id"] = trace_id
+    return event
 
 
 def _renderer(form: str, out: TextIO) -> Processor:

@@ -37,13 +37,12 @@ GEN_AI_TOOL_CALL = "gen_ai.tool.call.id"
 INVOKE_AGENT = "invoke_agent"
 EXECUTE_TOOL = "execute_tool"
 
-PROVIDERS = {"claude-code": "anthropic", "codex": "openai", "gemini": "gcp.gemini"}
-"""`gen_ai.provider.name` of the agents that speak to one provider; the others have none."""
-
 TASK_ID = "task.id"
 TASK_ITERATION = "task.iteration"
 CLI_NAME = "cli.name"
 TENANT = "codeforge.tenant"
 WEBHOOK_EVENT = "codeforge.webhook.event"
 ATTEMPT = "codeforge.attempt"
+WORKER = "codeforge.worker"
+CHECKOUT_MODE = "codeforge.checkout.mode"
 COST_USD = "codeforge.cost_usd"

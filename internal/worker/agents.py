@@ -27,6 +27,7 @@ from internal.task.event import from_agent, new_event
 from internal.task.model import DEFAULT_TENANT, Claim
 from internal.worker.lease import Stop
 from internal.worker.run import Run
+from internal.worker.spans import agent_span, tell_result, tool_spans
 from internal.worker.watchdog import LimitKind, watch
 from internal.workspace.layout import Layout
 
@@ -157,6 +158,23 @@ class AgentHost:
             executable=configured.executable,
         )
         options = await self._options(run.claim, (*secrets, *self.credentials(agent)))
+        probe = self._probes.get(agent.name)
+        with (
+            agent_span(
+                agent,
+                task=run.claim.task.id,
+                model=request.model,
+                version=probe.version if probe else None,
+            ) as current,
+            tool_spans(options.redact) as observe,
+        ):
+            ended = await self._run(agent, request, run, replace(options, observe=observe))
+            tell_result(current, ended.result)
+            return ended
+
+    async def _run(
+        self, agent: Agent, request: AgentRequest, run: Run, options: RunOptions
+    ) -> Ended:
         try:
             async with run_agent(agent, request, options, clock=self._clock) as started:
                 self._say_started(agent, request, run)

@@ -26,6 +26,8 @@ from internal.task.event import new_event
 from internal.task.model import Claim, Failure, Outcome
 from internal.task.queue import CancelAccepted, TaskQueue
 from internal.task.state import State
+from internal.telemetry import semconv
+from internal.telemetry.tracing import span
 from internal.worker import failure as failures
 from internal.worker.agents import AgentHost, Ended
 from internal.worker.keep import keep_work
@@ -118,9 +120,12 @@ class Executor:
     async def _steps(self, run: Run, agent: Agent, secrets: Secrets) -> End:
         """Prepare, run, keep; every early end is an exception."""
         step = self._preparer.prepare(run.claim, agent, run.recorder, token=secrets.access_token)
-        prepared = await self._until_stopped(run, step)
+        with span("task.clone") as cloning:
+            prepared = await self._until_stopped(run, step)
+            cloning.set(**{semconv.CHECKOUT_MODE: prepared.workspace.mode.value})
         await self._start_running(run, prepared, secrets)
-        ended = await self._run_agent(run, agent, prepared, secrets)
+        with span("task.run", **{semconv.CLI_NAME: agent.name}):
+            ended = await self._run_agent(run, agent, prepared, secrets)
         hidden = (*secrets.values(), *self._agents.credentials(agent))
         return await self._conclude(run, prepared, ended, hidden)
 
@@ -161,14 +166,15 @@ class Executor:
             if repeat is not None:
                 return repeat
         try:
-            outcome = await keep_work(
-                run,
-                prepared,
-                ended.result,
-                outcome,
-                workspaces=self._workspaces,
-                hidden=hidden,
-            )
+            with span("task.record"):
+                outcome = await keep_work(
+                    run,
+                    prepared,
+                    ended.result,
+                    outcome,
+                    workspaces=self._workspaces,
+                    hidden=hidden,
+                )
         except (CodeforgeError, OSError) as error:  # an agent can do a lot to its own tree
             log.warning("run.not_recorded", error=str(error))
             failure = failure or failures.of_error(error)

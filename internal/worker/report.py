@@ -18,10 +18,12 @@ from internal.task.event import NewEvent, new_event
 from internal.task.model import Claim, Failure, Outcome, Reason
 from internal.task.pullrequest import NotPublished, Published
 from internal.task.queue import CancelAccepted, TaskQueue
+from internal.telemetry.tracing import Span, span
 from internal.worker.failure import CANCELED
 from internal.worker.lease import Stop
 from internal.worker.patience import until_written
 from internal.worker.recorder import Recorder
+from internal.worker.spans import attempt_span
 
 log = structlog.get_logger(__name__)
 
@@ -49,18 +51,27 @@ async def run_reported(queue: TaskQueue, claim: Claim, attempt: Attempt) -> bool
 
     Only cancellation gets out, the task handed back.
     """
+    with attempt_span(claim) as current:
+        return await _run_reported(queue, claim, attempt, current)
+
+
+async def _run_reported(queue: TaskQueue, claim: Claim, attempt: Attempt, current: Span) -> bool:
     try:
         async with Recorder(queue, claim) as recorder:
             end = await attempt(recorder)
+            _tell_span(current, end)
             await recorder.flush()
-            return await report(queue, claim, end, recorder.tail)
+            with span("task.report"):
+                return await report(queue, claim, end, recorder.tail)
     except asyncio.CancelledError:
         await _give_up(queue, claim)
         raise
     except Fenced:
         log.warning("run.fenced")
+        current.fail("fenced")
     except Exception:  # the slot must live
         log.exception("run.broken")
+        current.fail("internal_error")
         return await _report_broken(queue, claim)
     return False
 
@@ -80,6 +91,18 @@ async def report(queue: TaskQueue, claim: Claim, end: End, tail: Sequence[NewEve
         await until_written(lambda operation: _tell(queue, claim, canceled, operation, said))
         return True
     return not isinstance(end, HandBack)
+
+
+def _tell_span(current: Span, end: End) -> None:
+    match end:
+        case Outcome(failure=Failure() as failure):
+            current.fail(failure.reason.value, failure.message)
+        case NotPublished():
+            current.fail(end.reason, end.message)
+        case HandBack():
+            current.fail("handed_back", end.reason)
+        case _:
+            pass
 
 
 async def _tell(
