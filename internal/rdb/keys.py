@@ -207,8 +207,28 @@ class Keys:
         """string, public: the answer to one payload; TTL 5 min."""
         return f"{self.prefix}input:result:{correlation}"
 
-    # -- webhooks; owner: webhook (written by the task's finishing script)
-    # -----------------------------------
+    # -- webhooks; owner: webhook (the task scripts write through its lua/lib/post.lua)
+    # ------------------------------------------------------------------------
+    def webhook_endpoints(self, tenant: str) -> str:
+        """hash: endpoint id -> event types it wants, "" when it is off; permanent."""
+        return f"{self.prefix}tenant:{tenant}:webhooks"
+
+    def webhook_endpoint(self, tenant: str, endpoint: str) -> str:
+        """hash: one registered endpoint, its health and sealed secrets; until it is deleted."""
+        return f"{self.prefix}tenant:{tenant}:webhook:{endpoint}"
+
+    def task_bodies(self, tenant: str, task: str) -> str:
+        """hash: event id -> the body of its webhook; TTL 30 days, erased with the task."""
+        return f"{self.task(tenant, task)}:bodies"
+
+    def task_deliveries(self, tenant: str, task: str) -> str:
+        """zset: delivery ids of the task by creation, newest 1,000; TTL 30 days."""
+        return f"{self.task(tenant, task)}:deliveries"
+
+    def tenant_deliveries(self, tenant: str) -> str:
+        """zset: delivery ids of a tenant by creation, newest 10,000; TTL 30 days."""
+        return f"{self.prefix}tenant:{tenant}:deliveries"
+
     def outbox(self) -> str:
         """zset: delivery ids by due time in ms."""
         return f"{self.prefix}outbox"
@@ -218,7 +238,7 @@ class Keys:
         return f"{self.prefix}outbox:bell"
 
     def delivery(self, delivery: str) -> str:
-        """hash: one delivery; no TTL while it waits, 7 days once it ended."""
+        """hash: one delivery and its attempts; no TTL while it waits, 30 days once it ended."""
         return f"{self.prefix}delivery:{delivery}"
 
     # -- who may do what; owner: access

@@ -21,6 +21,8 @@ from internal.server.workers import Workers
 from internal.task.hub import Hub
 from internal.task.ops import Ops
 from internal.task.service import TaskService
+from internal.webhook.deliveries import DeliveryLog
+from internal.webhook.registry import EndpointRegistry
 
 ObserveRequest = Callable[[str, str, int, float], None]
 """Counts one request: method, route template, status, seconds."""
@@ -84,6 +86,8 @@ class ServerDeps:
     ops: Ops
     limiter: RateLimiter | None
     """None: nothing is limited."""
+    webhooks: EndpointRegistry
+    deliveries: DeliveryLog
     rules: TaskRules
     version: str
     clock: Clock

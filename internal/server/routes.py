@@ -29,6 +29,7 @@ from internal.server.handlers.keys import KeyHandlers
 from internal.server.handlers.spec import docs_file, docs_page, openapi_file
 from internal.server.handlers.tasks import TaskHandlers
 from internal.server.handlers.tokens import TokenHandlers
+from internal.server.handlers.webhooks import WebhookHandlers
 from internal.server.middleware.auth import Auth, needs
 from internal.server.middleware.bodylimit import BodyLimit
 from internal.server.middleware.ratelimit import limited
@@ -50,11 +51,6 @@ LATER: Mapping[str, tuple[str, ...]] = {
     "/tasks/{task_id}/pause": ("POST",),
     "/tasks/{task_id}/resume": ("POST",),
     "/tasks/{task_id}/directive": ("POST",),
-    "/webhooks/endpoints": ("GET", "POST"),
-    "/webhooks/endpoints/{id}": ("GET", "PATCH", "DELETE"),
-    "/webhooks/endpoints/{id}/rotate-secret": ("POST",),
-    "/webhooks/deliveries": ("GET",),
-    "/webhooks/deliveries/{id}/redeliver": ("POST",),
     "/dead-letters": ("GET",),
     "/dead-letters/requeue": ("POST",),
     "/dead-letters/{id}": ("DELETE",),
@@ -64,7 +60,7 @@ LATER: Mapping[str, tuple[str, ...]] = {
 }
 """Paths under `/api/v1` that belong to the API but not to this version."""
 
-_ADMINISTRATIVE = ("/keys", "/tokens", "/audit", "/webhooks", "/dead-letters", "/control")
+_ADMINISTRATIVE = ("/keys", "/tokens", "/audit", "/dead-letters", "/control")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +102,8 @@ def api_paths(deps: ServerDeps) -> list[Path]:
     tasks, events, agents = TaskHandlers(deps), EventHandlers(deps), AgentHandlers(deps)
     keys = KeyHandlers(deps)
     tokens, audit = TokenHandlers(deps), AuditHandlers(deps)
+    hooks, admin = WebhookHandlers(deps), Scope.ADMIN
+    one_hook = {"GET": hooks.read, "PATCH": hooks.change, "DELETE": hooks.delete}
     return [
         Path("/tasks", {"POST": tasks.create, "GET": tasks.list}, limited=True),
         Path("/tasks/{task_id}", {"GET": tasks.read, "DELETE": tasks.delete}),
@@ -124,6 +122,12 @@ def api_paths(deps: ServerDeps) -> list[Path]:
         Path("/tokens", {"GET": tokens.list, "POST": tokens.create}, scope=Scope.ADMIN),
         Path("/tokens/{name}", {"DELETE": tokens.revoke}, scope=Scope.ADMIN),
         Path("/audit", {"GET": audit.list}, scope=Scope.ADMIN),
+        Path("/webhooks/endpoints", {"GET": hooks.list, "POST": hooks.create}, scope=admin),
+        Path("/webhooks/endpoints/{id}", one_hook, scope=admin),
+        Path("/webhooks/endpoints/{id}/rotate-secret", {"POST": hooks.rotate}, scope=admin),
+        Path("/webhooks/endpoints/{id}/test", {"POST": hooks.test}, scope=admin),
+        Path("/webhooks/deliveries", {"GET": hooks.deliveries}, scope=admin),
+        Path("/webhooks/deliveries/{id}/redeliver", {"POST": hooks.redeliver}, scope=admin),
         *(
             Path(
                 path,

@@ -81,7 +81,8 @@ def _check_repo(url: str, info: ValidationInfo) -> str:
     return url
 
 
-def _check_callback(url: str, info: ValidationInfo) -> str:
+def check_callback(url: str, info: ValidationInfo) -> str:
+    """A URL that webhooks may go to, as far as its text tells."""
     try:
         rules_of(info).check_http_host(parse_http_url(url).host)
     except Invalid as error:
@@ -178,7 +179,7 @@ class NewTask(Body):
     repo_url: Annotated[str, AfterValidator(_check_repo)]
     prompt: Prompt
     access_token: Secret | None = None
-    callback_url: Annotated[str, AfterValidator(_unless_empty(_check_callback))] | None = None
+    callback_url: Annotated[str, AfterValidator(_unless_empty(check_callback))] | None = None
     labels: Annotated[dict[Label, Label], AfterValidator(_check_labels)] | None = None
     priority: Literal["low", "normal", "high"] | None = None
     config: TaskConfigBody | None = None

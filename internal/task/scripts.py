@@ -10,12 +10,14 @@ from __future__ import annotations
 from internal.rdb.scripts import Script, load_lua
 from internal.task import state
 
-_PARTS = ("base", "registry", "events", "gates", "lists", "runs", "restore", "homes")
+_PARTS = ("base", "registry", "events", "gates", "lists", "post", "runs", "restore", "homes")
+_FROM = {"post": "internal.webhook"}
+"""Parts of other packages: how a delivery is written is the webhook's business."""
 
 
 def _library(last: str) -> str:
     parts = _PARTS[: _PARTS.index(last) + 1]
-    texts = [load_lua("internal.task", f"lua/lib/{part}") for part in parts]
+    texts = [load_lua(_FROM.get(part, "internal.task"), f"lua/lib/{part}") for part in parts]
     return state.as_lua() + "".join(texts)
 
 

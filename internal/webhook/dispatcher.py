@@ -18,13 +18,16 @@ import structlog
 from redis.exceptions import RedisError
 
 from internal.backoff import full_jitter
-from internal.webhook.endpoints import Endpoints
 from internal.webhook.model import Attempt, Delivery, Verdict
-from internal.webhook.outbox import Outbox
+from internal.webhook.outbox import Outbox, Places, Settled
 from internal.webhook.schedule import Schedule
 from internal.webhook.sender import Sender
+from internal.webhook.traffic import Traffic
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+_ADVICE = "mend the receiver, then PATCH the endpoint with enabled: true and redeliver what failed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +35,9 @@ class Limits:
     """How much one dispatcher does at once, and its times in seconds."""
 
     attempts: int = 64
-    attempts_per_endpoint: int = 4
+    attempts_per_tenant: int = 48
+    """No tenant's slow receivers fill the pool."""
+    attempts_per_destination: int = 4
     lease_seconds: float = 30
     """Twice the limit of an attempt: the other half is for recording it."""
     poll_seconds: float = 1
@@ -58,7 +63,10 @@ class Dispatcher:
         self._schedule = schedule
         self._random = random
         self._limits = limits or Limits()
-        self._endpoints = Endpoints(self._limits.attempts_per_endpoint)
+        self._traffic = Traffic(
+            places=self._limits.attempts_per_destination,
+            tenant_places=self._limits.attempts_per_tenant,
+        )
         self._sending: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._failed_claims = 0
@@ -88,11 +96,15 @@ class Dispatcher:
         """Start as many attempts as there is room for; True when more may be due right now."""
         if self._free == 0:
             return True
+        limits = self._limits
         try:
             deliveries, more = await self._outbox.claim(
                 limit=self._free,
-                lease_seconds=self._limits.lease_seconds,
-                endpoints=self._endpoints,
+                lease_seconds=limits.lease_seconds,
+                places=Places(
+                    destination=limits.attempts_per_destination, tenant=limits.attempts_per_tenant
+                ),
+                rooms=self._traffic.rooms(_now()),
             )
         except RedisError as error:
             if self._failed_claims == 0:
@@ -103,7 +115,7 @@ class Dispatcher:
             log.info("webhook.redis_back", failed_claims=self._failed_claims)
             self._failed_claims = 0
         for delivery in deliveries:
-            self._endpoints.started(delivery.endpoint)
+            self._traffic.started(delivery.destination)
             task = group.create_task(self._deliver(delivery))
             self._sending.add(task)
             task.add_done_callback(self._ended)
@@ -139,14 +151,13 @@ class Dispatcher:
     async def _deliver(self, delivery: Delivery) -> None:
         """One attempt, from sending to its record."""
         attempt = await self._attempt(delivery)
-        self._endpoints.ended(delivery.endpoint, delivered=attempt.verdict is Verdict.DELIVERED)
+        delivered = attempt.verdict is Verdict.DELIVERED
+        self._traffic.ended(delivery.destination, _now(), delivered=delivered)
         retry_in_seconds = None
         if attempt.verdict is Verdict.FAILED:
-            retry_in_seconds = self._schedule.next_wait(
-                delivery.attempts + 1, attempt, self._random
-            )
-        recorded = await self._record(delivery, attempt, retry_in_seconds)
-        _report(delivery, attempt, retry_in_seconds, recorded=recorded)
+            retry_in_seconds = self._schedule.next_wait(delivery.tries + 1, attempt, self._random)
+        settled = await self._record(delivery, attempt, retry_in_seconds)
+        _report(delivery, attempt, retry_in_seconds, settled)
 
     async def _attempt(self, delivery: Delivery) -> Attempt:
         try:
@@ -157,10 +168,9 @@ class Dispatcher:
 
     async def _record(
         self, delivery: Delivery, attempt: Attempt, retry_in_seconds: float | None
-    ) -> bool:
+    ) -> Settled:
         """Settle the claim, as often as Redis needs, while the lease may last."""
-        loop = asyncio.get_running_loop()
-        give_up_at = loop.time() + self._limits.lease_seconds
+        give_up_at = _now() + self._limits.lease_seconds
         failures = 0
         while True:
             try:
@@ -170,8 +180,8 @@ class Dispatcher:
             except RedisError:
                 failures += 1
                 pause = self._backoff(failures)
-                if loop.time() + pause > give_up_at:
-                    return False
+                if _now() + pause > give_up_at:
+                    return Settled(recorded=False)
                 await asyncio.sleep(pause)
 
     def _backoff(self, failures: int) -> float:
@@ -186,8 +196,12 @@ def _cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
 def _report(
-    delivery: Delivery, attempt: Attempt, retry_in_seconds: float | None, *, recorded: bool
+    delivery: Delivery, attempt: Attempt, retry_in_seconds: float | None, settled: Settled
 ) -> None:
     facts = log.bind(
         delivery=delivery.id,
@@ -195,10 +209,11 @@ def _report(
         task_id=delivery.task_id,
         webhook=delivery.event,
         endpoint=delivery.endpoint,
-        attempt=delivery.attempts + 1,
+        origin=delivery.origin,
+        attempt=delivery.tries + 1,
         reason=attempt.reason,
     )
-    if not recorded:
+    if not settled.recorded:
         facts.warning("webhook.not_recorded")
     elif attempt.verdict is Verdict.DELIVERED:
         facts.info("webhook.delivered")
@@ -208,3 +223,5 @@ def _report(
         facts.warning(
             "webhook.failed", detail=attempt.detail, retry_in_seconds=round(retry_in_seconds, 1)
         )
+    if settled.switched_off is not None:
+        facts.error("webhook.endpoint_off", why=settled.switched_off, advice=_ADVICE)

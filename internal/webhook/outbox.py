@@ -1,31 +1,49 @@
 """
 Deliveries waiting in Redis: claim, settle, and the doorbell that says there are new ones.
 
-The script that ends a run writes the entries (internal/task/lua). From then on a delivery is either
-due at a time or leased, which is the same: a lease is a due time in the future. So a dispatcher
-that dies needs no clean-up, and its deliveries are sent again, with the same id. Every delivery
-ends once, with its counter, because settling needs the token of the newest claim.
+The script that changes a task writes the entries (lua/lib/post.lua). From then on a delivery is
+either due at a time or leased, which is the same: a lease is a due time in the future. So a
+dispatcher that dies needs no clean-up, and its deliveries are sent again, with the same event id.
+Every delivery ends once, with its counter, because settling needs the token of the newest claim.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import cast
 
 from redis.asyncio import Redis
 
 from internal.ids import random_token
 from internal.rdb.keys import Keys
-from internal.rdb.scripts import Script, load_lua
-from internal.webhook.endpoints import Endpoints
-from internal.webhook.model import Attempt, Delivery, Verdict
+from internal.webhook import scripts
+from internal.webhook.codec import encode_attempt
+from internal.webhook.model import Attempt, Delivery, Off, Verdict
+from internal.webhook.traffic import Room
 
-_CLAIM = Script(load_lua("internal.webhook", "lua/claim"))
-_SETTLE = Script(load_lua("internal.webhook", "lua/settle"))
-
-_KEPT_MILLIS = 7 * 24 * 3600 * 1000
-_PUT_OFF_MILLIS = 200
+_CROWD_MILLIS = 200
 _BELL_SECONDS = 2
+_ATTEMPTS_KEPT = 10
+# As Standard Webhooks advises: days of only failures, but never for a single bad hour.
+_FAILING_MILLIS = 5 * 24 * 3600 * 1000
+_FAILING_ATTEMPTS = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """Attempts at once for a destination, and for a tenant, of which no `Room` says otherwise."""
+
+    destination: int
+    tenant: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """Whether an attempt was recorded, and whether its endpoint was switched off for it."""
+
+    recorded: bool
+    switched_off: Off | None = None
 
 
 class Outbox:
@@ -38,40 +56,40 @@ class Outbox:
         self._keys = keys
 
     async def claim(
-        self, *, limit: int, lease_seconds: float, endpoints: Endpoints
+        self, *, limit: int, lease_seconds: float, places: Places, rooms: Iterable[Room] = ()
     ) -> tuple[list[Delivery], bool]:
         """
-        Lease at most *limit* due deliveries, oldest first, as far as *endpoints* have places.
+        Lease at most *limit* due deliveries, oldest first, as far as there are places.
 
         The second value says whether others may be due right now. Nobody else gets a leased one
         before *lease_seconds* are over; settle it by then.
         """
         token = random_token()
-        rooms: list[str | int] = []
-        for room in endpoints.rooms():
-            rooms += [room.endpoint, room.places, _millis(room.put_off_seconds)]
-        more, given = await _CLAIM(
-            self._commands,
-            [self._keys.prefix],
-            [token, _millis(lease_seconds), limit, endpoints.places, _PUT_OFF_MILLIS, *rooms],
+        named: list[str | int] = []
+        for room in rooms:
+            named += [room.name, room.places, _millis(room.put_off_seconds)]
+        limits = [_millis(lease_seconds), limit, places.destination, places.tenant, _CROWD_MILLIS]
+        more, given = await scripts.CLAIM(
+            self._commands, [self._keys.prefix], [token, *limits, *named]
         )
         return [_delivery(fields, token) for fields in given], bool(more)
 
     async def settle(
         self, delivery: Delivery, attempt: Attempt, *, retry_in_seconds: float | None
-    ) -> bool:
+    ) -> Settled:
         """
         Record *attempt*, and end the delivery or make it due again in *retry_in_seconds*.
 
-        None ends it: as delivered when the attempt says so, else as failed; its record stays for 7
-        days. False when the claim was another's by now, or the task was deleted: nothing was
+        None ends it: as delivered when the attempt says so, else as failed; its record stays for 30
+        days. An endpoint that is gone, or did nothing but fail for 5 days, is switched off. Not
+        recorded means that the claim was another's by now, or the task was deleted: nothing was
         changed. Safe to repeat.
         """
         if attempt.verdict is Verdict.DELIVERED:
             becomes = "delivered"
         else:
             becomes = "failed" if retry_in_seconds is None else "again"
-        reply: str = await _SETTLE(
+        word, *rest = await scripts.SETTLE(
             self._commands,
             [self._keys.prefix],
             [
@@ -80,11 +98,15 @@ class Outbox:
                 becomes,
                 _millis(retry_in_seconds or 0),
                 attempt.reason,
-                "" if attempt.status is None else attempt.status,
-                _KEPT_MILLIS,
+                encode_attempt(attempt),
+                _ATTEMPTS_KEPT,
+                int(attempt.wants_no_more),
+                _FAILING_MILLIS,
+                _FAILING_ATTEMPTS,
             ],
         )
-        return reply != "fenced"
+        why = rest[0] if rest else ""
+        return Settled(recorded=word != "fenced", switched_off=Off(why) if why else None)
 
     async def await_bell(self) -> None:
         """Return when somebody wrote a delivery, or after 2 s. A ring carries no work."""
@@ -94,20 +116,24 @@ class Outbox:
 
 
 def _delivery(fields: Sequence[str | None], token: str) -> Delivery:
-    identifier, tenant, task_id, url, event, body, trace_id, attempts, traceparent, endpoint = (
-        fields
-    )
+    texts = [text or "" for text in fields]
+    identifier, event_id, tenant, task_id, url, event, body = texts[:7]
+    trace_id, traceparent, tries, endpoint, origin, destination, *sealed_secrets = texts[7:]
     return Delivery(
-        id=identifier or "",
-        tenant=tenant or "",
-        task_id=task_id or "",
-        url=url or "",
-        event=event or "",
-        body=body or "",
+        id=identifier,
+        event_id=event_id,
+        tenant=tenant,
+        task_id=task_id,
+        url=url,
+        event=event,
+        body=body,
         trace_id=trace_id or None,
         traceparent=traceparent or None,
-        attempts=int(attempts or 0),
-        endpoint=endpoint or "",
+        tries=int(tries or 0),
+        endpoint=endpoint or None,
+        sealed_secrets=tuple(sealed_secrets),
+        origin=origin,
+        destination=destination,
         token=token,
     )
 

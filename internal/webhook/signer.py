@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
+from collections.abc import Sequence
 
 from internal.errors import Invalid
 
@@ -20,24 +21,24 @@ _STANDARD_PREFIX = "whsec_"
 
 class Signer:
     """
-    Signs with one secret.
+    Signs with a secret, and with those it replaced, while receivers may still have them.
 
-    `X-Signature-256` is keyed with the secret as given, in UTF-8. The standard form is keyed with
-    the bytes that `whsec_<base64>` spells, or with the UTF-8 bytes of any other secret: a receiver
-    with a standard library then configures `whsec_` + base64 of them.
+    `X-Signature-256` is keyed with the newest secret as given, in UTF-8. The standard form has one
+    signature for each secret, keyed with the bytes that `whsec_<base64>` spells, or with the UTF-8
+    bytes of any other secret: a receiver with a standard library then configures `whsec_` + base64
+    of them.
     """
 
-    def __init__(self, secret: str) -> None:
+    def __init__(self, secret: str, old_secrets: Sequence[str] = ()) -> None:
         """
-        Take the setting `webhooks.hmac_secret`.
+        Take a secret, and those before it.
 
         Raises:
-            Invalid: it is empty, or begins with `whsec_` and goes on with no base64.
+            Invalid: one is empty, or begins with `whsec_` and goes on with no base64. `fields`
+                names the member `secret`.
         """
-        if not secret:
-            raise _invalid("must not be empty")
         self._plain_key = secret.encode()
-        self._standard_key = _standard_key(secret)
+        self._standard_keys = [_standard_key(text) for text in (secret, *old_secrets)]
 
     def body_signature(self, body: bytes) -> str:
         """The value of `X-Signature-256`."""
@@ -46,11 +47,16 @@ class Signer:
     def standard_signature(self, webhook_id: str, timestamp: int, body: bytes) -> str:
         """The value of `webhook-signature`; *timestamp* is the attempt's, in seconds since 1970."""
         content = f"{webhook_id}.{timestamp}.".encode() + body
-        digest = hmac.digest(self._standard_key, content, "sha256")
-        return "v1," + base64.b64encode(digest).decode("ascii")
+        return " ".join(_signature(key, content) for key in self._standard_keys)
+
+
+def _signature(key: bytes, content: bytes) -> str:
+    return "v1," + base64.b64encode(hmac.digest(key, content, "sha256")).decode("ascii")
 
 
 def _standard_key(secret: str) -> bytes:
+    if not secret:
+        raise _invalid("must not be empty")
     if not secret.startswith(_STANDARD_PREFIX):
         return secret.encode()
     spelled = secret.removeprefix(_STANDARD_PREFIX)
@@ -66,4 +72,4 @@ def _standard_key(secret: str) -> bytes:
 
 
 def _invalid(complaint: str) -> Invalid:
-    return Invalid(f"webhooks.hmac_secret {complaint}.", fields={"webhooks.hmac_secret": complaint})
+    return Invalid(f"The webhook secret {complaint}.", fields={"secret": complaint})

@@ -11,8 +11,10 @@ from pydantic import BaseModel
 from internal.access.model import Scope
 from internal.server.routes import API, Path, api_paths, public_paths
 from internal.server.schema import CreateTask, Instruct, TaskConfigBody
+from internal.server.webhook_schema import ChangedEndpoint, NewEndpoint, RotateSecret
 from internal.task.model import Reason
 from internal.task.state import State
+from internal.webhook.model import EventType, Off, Progress
 from tests.support.openapi import operations, spec
 from tests.support.service import Clients, make_deps
 
@@ -102,6 +104,9 @@ async def test_bodies_have_the_members_that_are_described() -> None:
 
     assert described_members(schemas["CreateTask"]) == members_of(CreateTask)
     assert described_members(schemas["CreateTaskConfig"]) == members_of(TaskConfigBody)
+    assert described_members(schemas["NewWebhookEndpoint"]) == members_of(NewEndpoint)
+    assert described_members(schemas["ChangedWebhookEndpoint"]) == members_of(ChangedEndpoint)
+    assert described_members(schemas["RotateSecret"]) == members_of(RotateSecret)
     content = instruct["content"]["application/json"]
     assert described_members(content["schema"]) == members_of(Instruct)
 
@@ -114,3 +119,7 @@ async def test_enumerations_are_the_ones_of_the_code() -> None:
 
     assert set(schemas["State"]["enum"]) == set(State)
     assert set(schemas["Failure"]["properties"]["reason"]["enum"]) == set(Reason)
+    assert set(schemas["WebhookEvent"]["enum"]) == set(EventType)
+    assert set(schemas["DeliveryStatus"]["enum"]) == set(Progress)
+    off = schemas["WebhookEndpoint"]["properties"]["disabled_reason"]["enum"]
+    assert set(off) == set(Off)

@@ -11,6 +11,7 @@ import sys
 from random import SystemRandom
 
 from internal.clock import SystemClock
+from internal.crypto.box import Box
 from internal.egress.client import HttpClient
 from internal.egress.guard import Guard
 from internal.rdb.client import connect
@@ -18,8 +19,10 @@ from internal.rdb.keys import Keys
 from internal.webhook.dispatcher import Dispatcher, Limits
 from internal.webhook.outbox import Outbox
 from internal.webhook.schedule import Schedule
+from internal.webhook.secrets import SigningSecrets
 from internal.webhook.sender import Sender
-from internal.webhook.signer import Signer
+
+BOX = Box({"k": bytes(32)}, active="k")
 
 
 async def main(url: str, prefix: str, lease_seconds: float, secret: str) -> None:
@@ -31,7 +34,7 @@ async def main(url: str, prefix: str, lease_seconds: float, secret: str) -> None
     ):
         dispatcher = Dispatcher(
             Outbox(commands, blocking, Keys(prefix)),
-            Sender(client, Signer(secret), SystemClock(), version="test"),
+            Sender(client, SigningSecrets(BOX, secret), SystemClock(), version="test"),
             Schedule(),
             random=SystemRandom(),
             limits=Limits(lease_seconds=lease_seconds),

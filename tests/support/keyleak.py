@@ -39,6 +39,8 @@ PERMANENT_KEYS = (
     _ANY.registered_key("*", "*"),
     _ANY.token("*"),
     _ANY.tokens("*"),
+    _ANY.webhook_endpoints("*"),
+    _ANY.webhook_endpoint("*", "*"),
     # Doorbells: at most 64 entries, and nobody minds one too many.
     _ANY.bell("*", ""),
     _ANY.outbox_bell(),

@@ -30,24 +30,41 @@ class Mailroom:
     keys: Keys
     outbox: Outbox
 
-    async def post(self, url: str, *, name: str = "t1_7", body: str = '{"a":"ü"}') -> str:
-        """Write a delivery that is due now; its id."""
-        delivery = f"evt_{name}"
+    async def post(
+        self,
+        url: str = "",
+        *,
+        name: str = "t1_7",
+        body: str = '{"a":"ü"}',
+        endpoint: str = "",
+        tenant: str = "default",
+    ) -> str:
+        """Write a delivery that is due now, for *url* or a registered endpoint; its id."""
+        event, task = f"evt_{name}", name.partition("_")[0]
+        delivery = f"{event}_{endpoint}" if endpoint else event
         record = {
             "id": delivery,
-            "tenant": "default",
-            "task_id": name.partition("_")[0],
+            "event_id": event,
+            "tenant": tenant,
+            "task_id": task,
             "url": url,
+            "endpoint": endpoint,
             "event": "task.completed",
-            "body": body,
             "attempts": "0",
+            "tries": "0",
             "created_at": "1",
             "trace_id": "trace-1",
         }
+        keys = self.keys
         async with self.redis.pipeline() as pipe:
-            pipe.hset(self.keys.delivery(delivery), items=list(chain(*record.items())))
-            pipe.zadd(self.keys.outbox(), {delivery: 0})
-            pipe.lpush(self.keys.outbox_bell(), "1")
+            pipe.hset(keys.delivery(delivery), items=list(chain(*record.items())))
+            pipe.hset(keys.task_bodies(tenant, task), event, body)
+            pipe.expire(keys.task_bodies(tenant, task), 600)
+            pipe.zadd(keys.outbox(), {delivery: 0})
+            pipe.lpush(keys.outbox_bell(), "1")
+            for index in (keys.tenant_deliveries(tenant), keys.task_deliveries(tenant, task)):
+                pipe.zadd(index, {delivery: 1})
+                pipe.expire(index, 600)
             await pipe.execute()
         return delivery
 

@@ -71,7 +71,8 @@ def check_request(method: str, path: str, content: bytes) -> None:
     if template is None:
         return
     where = f"#/paths/{_escape(template)}/{method.lower()}"
-    if "requestBody" in _at(where):
+    described = _at(where).get("requestBody")
+    if described is not None and (content or described.get("required")):
         kind = _escape("application/json")
         _check(f"{where}/requestBody/content/{kind}/schema", content)
 

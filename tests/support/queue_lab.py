@@ -211,6 +211,10 @@ class Lab:
         url = str(await self.redis.hget(self.keys.task(tenant, task), "repo_url"))
         return self.gates(tenant, url.removeprefix(_HOST))
 
+    async def subscribe(self, endpoint: str, events: str, *, tenant: str = "default") -> None:
+        """Register a webhook endpoint for *events* (types with a blank between)."""
+        await self.redis.hset(self.keys.webhook_endpoints(tenant), endpoint, events)
+
     # -- what workers do
 
     async def claim(

@@ -43,6 +43,10 @@ from internal.task.queue import Lane, TaskQueue
 from internal.task.service import TaskService
 from internal.task.state import State
 from internal.task.store import TaskStore
+from internal.webhook.deliveries import DeliveryLog
+from internal.webhook.registry import EndpointRegistry
+from internal.webhook.secrets import SigningSecrets
+from internal.webhook.store import WebhookStore
 from tests.support.openapi import check_answer, check_request
 
 TOKEN = "a-token-of-the-tests"  # noqa: S105
@@ -174,6 +178,8 @@ def make_deps(
     """What an application needs, put together as the wiring does."""
     redis = clients.redis
     ops, box = Ops(redis, clients.blocking, KEYS), Box({"k": bytes(32)}, active="k")
+    signing = SigningSecrets(box, "whsec_c2VjcmV0IQ==")
+    webhook_store = WebhookStore(redis, KEYS)
     tasks = TaskService(
         TaskStore(redis, KEYS),
         EventLog(redis, KEYS),
@@ -204,6 +210,8 @@ def make_deps(
         tokens=TokenRegistry(tokens, callers, SystemClock()),
         audit=AuditLog(redis, KEYS, SystemClock(), count_lost=lambda: None),
         limiter=RateLimiter(redis, KEYS, limit=calls_per_minute) if calls_per_minute else None,
+        webhooks=EndpointRegistry(webhook_store, signing, SystemClock()),
+        deliveries=DeliveryLog(webhook_store),
         rules=rules or TaskRules(agents=AGENTS, default_agent="demo"),
         version="1.2.3",
         clock=SystemClock(),

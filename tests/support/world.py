@@ -263,20 +263,52 @@ def _check_events(world: World, ref: str) -> None:
 
 
 def _check_deliveries(world: World, ref: str) -> None:
-    _, _, task_id = ref.partition("/")
-    finals = {
-        f"evt_{task_id}_{event['id']}"
-        for event in world.events(ref)
-        if (event["type"], event["event"]) in FINAL_EVENTS and event["event"] != "pr_failed"
-    }
-    told = {m[1] for m, _ in world.matching(rf"delivery:(evt_{task_id}_\d+)")}
-    assert told == (finals if "callback_url" in world.tasks[ref] else set())
+    task = world.tasks[ref]
+    tenant, _, task_id = ref.partition("/")
+    wanted: set[str] = set()
+    for event in world.events(ref):
+        hook = _hook(event)
+        identifier = f"evt_{task_id}_{event['id']}"
+        if hook in _TO_CALLBACK and "callback_url" in task:
+            wanted.add(identifier)
+        for endpoint, types in world.get(f"tenant:{tenant}:webhooks").items():
+            if hook in types.split():
+                wanted.add(f"{identifier}_{endpoint}")
+    told = {m[1] for m, _ in world.matching(rf"delivery:(evt_{task_id}_\d+\w*)")}
+    assert told == wanted
+    assert told == set(world.get(f"{_key(ref)}:deliveries"))
     for delivery in told:
         record = world.values[f"delivery:{delivery}"]
-        body = json.loads(record["body"])
+        body = webhook_body(world, record)
         assert delivery in world.get("outbox")
         assert body["type"] == record["event"]
         assert body["task_id"] == task_id
+
+
+_TO_CALLBACK = {"task.completed", "task.failed", "task.pr_created"}
+
+
+def _hook(event: Mapping[str, Any]) -> str | None:
+    """The type of the webhook that tells this event, as far as the log alone says."""
+    match event["type"], event["event"]:
+        case "result", "task_completed":
+            return "task.completed"
+        case "system", "task_failed":
+            return "task.failed"
+        case "git", "pr_created":
+            return "task.pr_created"
+        case "system", "state" if event["data"]["to"] == "awaiting_instruction":
+            # With a reason it only went back to where it had waited before.
+            return None if "reason" in event["data"] else "task.awaiting_instruction"
+        case _:
+            return None
+
+
+def webhook_body(world: World, record: Mapping[str, str]) -> dict[str, Any]:
+    """What a delivery would send."""
+    ref = f"{record['tenant']}/{record['task_id']}"
+    body: dict[str, Any] = json.loads(world.get(f"{_key(ref)}:bodies")[record["event_id"]])
+    return body
 
 
 def _key(ref: str) -> str:

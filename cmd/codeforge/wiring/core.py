@@ -35,11 +35,14 @@ from internal.task.queue import TaskQueue
 from internal.task.reaper import Reaper
 from internal.task.service import TaskService
 from internal.task.store import TaskStore
+from internal.webhook.deliveries import DeliveryLog
 from internal.webhook.dispatcher import Dispatcher
 from internal.webhook.outbox import Outbox
+from internal.webhook.registry import EndpointRegistry
 from internal.webhook.schedule import schedule_from_settings
+from internal.webhook.secrets import SigningSecrets
 from internal.webhook.sender import Sender
-from internal.webhook.signer import Signer
+from internal.webhook.store import WebhookStore
 
 log = structlog.get_logger(__name__)
 
@@ -78,6 +81,8 @@ class Core:
     http: HttpClient
     reaper: Reaper
     dispatcher: Dispatcher
+    webhooks: EndpointRegistry
+    deliveries: DeliveryLog
 
 
 @asynccontextmanager
@@ -135,9 +140,11 @@ def _core(
         search_window=settings.limits.search_window,
     )
     key_store = KeyStore(redis, keys)
+    signing = SigningSecrets(box, secrets.hmac_secret)
+    webhook_store = WebhookStore(redis, keys)
     dispatcher = Dispatcher(
         Outbox(redis, blocking, keys),
-        Sender(http, Signer(secrets.hmac_secret), SystemClock(), version=__version__),
+        Sender(http, signing, SystemClock(), version=__version__),
         schedule_from_settings(settings.webhooks.retry_count, settings.webhooks.retry_delay),
         random=SystemRandom(),
     )
@@ -157,6 +164,8 @@ def _core(
         http=http,
         reaper=Reaper(queue, home_grace_seconds=settings.workers.home_grace_seconds),
         dispatcher=dispatcher,
+        webhooks=EndpointRegistry(webhook_store, signing, SystemClock()),
+        deliveries=DeliveryLog(webhook_store),
     )
 
 

@@ -81,6 +81,8 @@ async def open_server(
                 core.redis, core.keys, SystemClock(), count_lost=metrics.count_lost_audit_entry
             ),
             limiter=_limiter(core),
+            webhooks=core.webhooks,
+            deliveries=core.deliveries,
             rules=rules,
             version=__version__,
             clock=SystemClock(),

@@ -9,6 +9,7 @@ if not status then
 end
 if not FINISHED[status] then return {'illegal', status} end
 redis.call('UNLINK', key, key .. ':events', key .. ':iterations', key .. ':work')
+erase_deliveries(split(ARGV[1]))
 redis.call('SET', key .. ':deleted', ARGV[2], 'EX', 60)
 forget(ARGV[1])
 return {'ok'}

@@ -12,6 +12,7 @@ set(t, {current_prompt = ARGV[3], iteration = number, iterations_used = number, 
 clear(t, 'result', 'failure')
 row(t, {prompt = ARGV[3]})
 set_state(t, 'awaiting_instruction')
+announce(t, 'task.awaiting_instruction', 'awaiting_instruction', '')
 push(t, false)
 save(t)
 return {'ok', number}

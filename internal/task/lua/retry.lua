@@ -22,6 +22,7 @@ set(t, {home = home or '', truncated = work and work.truncated and 1 or 0, usage
 clear(t, 'result', 'failure', 'changes')
 if changes then set(t, {changes = changes}) end
 set_state(t, queued_state(t))
+if f.status == 'awaiting_instruction' then announce(t, 'task.awaiting_instruction', f.status, '') end
 push(t, false)
 save(t)
 return {'ok', tonumber(f.iteration), f.status}

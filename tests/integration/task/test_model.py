@@ -28,6 +28,7 @@ from internal.errors import Conflict, Fenced
 from internal.task.event import new_event
 from internal.task.model import Claim, Priority, Reason
 from internal.task.queue import CancelAccepted, Lane
+from internal.webhook.model import EventType
 from tests.support.queue_history import HOMES, QueueHistory
 from tests.support.queue_model import Known
 from tests.support.redis import RedisServer
@@ -75,6 +76,7 @@ class QueueMachine(QueueHistory):
     @initialize(tenant_cap=st.integers(0, 2), repo_cap=st.integers(0, 1), tasks=st.integers(2, 5))
     def begin(self, tenant_cap: int, repo_cap: int, tasks: int) -> None:
         self.do(self.lab.store.set_limits({"tenant:*": tenant_cap, "repo:*": repo_cap}))
+        self.do(self.lab.subscribe("e1", " ".join(EventType), tenant="a"))
         for n in range(tasks):
             self._create(_TENANTS[n % 2], _REPOS[n % 3 % 2], Priority.NORMAL)
 

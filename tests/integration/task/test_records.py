@@ -13,6 +13,7 @@ from internal.task.event import new_event
 from internal.task.model import Outcome, Reason
 from internal.task.queue import Lane
 from tests.support.queue_lab import Lab, outcome_of, published
+from tests.support.world import webhook_body
 
 pytestmark = pytest.mark.live_keys
 
@@ -117,7 +118,7 @@ async def test_broken_text_of_an_agent_is_stored_as_far_as_it_goes(lab: Lab) -> 
     world = await lab.world()
     assert world.document("default/t1")["result"] == 'a?b\x00\x1b"\\/ü\u2028'
     ((_, delivery),) = world.matching("delivery:.*")
-    assert json.loads(delivery["body"])["result"] == 'a?b\x00\x1b"\\/ü\u2028'
+    assert webhook_body(world, delivery)["result"] == 'a?b\x00\x1b"\\/ü\u2028'
 
 
 async def test_every_final_state_has_its_webhook(lab: Lab) -> None:
@@ -131,9 +132,10 @@ async def test_every_final_state_has_its_webhook(lab: Lab) -> None:
     await lab.instruct(ref)
     await lab.run_next(failed=Reason.TIMEOUT)
 
+    world = await lab.world()
     bodies = sorted(
-        (int(match[1]), json.loads(delivery["body"]))
-        for match, delivery in (await lab.world()).matching(r"delivery:evt_t1_(\d+)")
+        (int(match[1]), webhook_body(world, delivery))
+        for match, delivery in world.matching(r"delivery:evt_t1_(\d+)")
     )
     completed, created, failed = (body for _, body in bodies)
     assert [b["type"] for _, b in bodies] == ["task.completed", "task.pr_created", "task.failed"]

@@ -18,12 +18,14 @@ from standardwebhooks.webhooks import Webhook
 from structlog.testing import capture_logs
 
 from internal.clock import SystemClock
+from internal.crypto.box import Box
 from internal.egress.client import HttpClient
 from internal.egress.guard import Guard
 from internal.rdb.client import connect
 from internal.webhook.dispatcher import Dispatcher, Limits
 from internal.webhook.outbox import Outbox
 from internal.webhook.schedule import Schedule
+from internal.webhook.secrets import SigningSecrets
 from internal.webhook.sender import Sender
 from internal.webhook.signer import Signer
 from tests.support.mailroom import Mailroom, eventually
@@ -31,6 +33,7 @@ from tests.support.receiver import Receiver, Reply
 from tests.support.redis import RedisServer
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 - a published vector
+BOX = Box({"k": bytes(32)}, active="k")
 ROOT = Path(__file__).parents[3]
 AT_ONCE = Schedule((0.01,) * 20, jitter=0, overload_seconds=0)
 HANGS = Reply(delay_seconds=3_600)
@@ -49,7 +52,7 @@ async def dispatching(
     async with HttpClient(Guard(allow), user_agent="CodeForge/test") as client:
         sender = Sender(
             client,
-            Signer(SECRET),
+            SigningSecrets(BOX, SECRET),
             SystemClock(),
             version="1.2.3",
             attempt_seconds=attempt_seconds,
@@ -97,7 +100,7 @@ async def test_a_delivery_arrives_signed_in_both_forms(
     identifier = await mailroom.post(receiver.url("/hook?x=1"), body='{"result":"ü …"}')
 
     async with dispatching(mailroom.outbox):
-        await mailroom.until(identifier, status="delivered", attempts="1", last_status="200")
+        await mailroom.until(identifier, status="delivered", attempts="1", last_reason="http_200")
 
     [request] = receiver.requests
     headers = request.headers
@@ -171,7 +174,7 @@ async def test_gone_ends_the_delivery(mailroom: Mailroom, receiver: Receiver) ->
     identifier = await mailroom.post(receiver.url())
 
     async with dispatching(mailroom.outbox):
-        await mailroom.until(identifier, status="failed", attempts="1", last_status="410")
+        await mailroom.until(identifier, status="failed", attempts="1", last_reason="http_410")
 
     assert await mailroom.counted("failed") == 1
 
@@ -214,7 +217,7 @@ async def test_a_slow_receiver_is_a_timeout(
     identifier = await mailroom.post(receiver.url())
 
     async with dispatching(mailroom.outbox, schedule=Schedule(), attempt_seconds=0.5):
-        await mailroom.until(identifier, attempts="1", last_reason="timeout", last_status="")
+        await mailroom.until(identifier, attempts="1", last_reason="timeout")
 
     due = await mailroom.due_in_seconds(identifier)
     assert due is not None
@@ -434,7 +437,7 @@ async def _cancel_after(mailroom: Mailroom, ticks: int) -> None:
     async with HttpClient(Guard(), user_agent="CodeForge/test") as client:
         dispatcher = Dispatcher(
             mailroom.outbox,
-            Sender(client, Signer(SECRET), SystemClock(), version="1.2.3"),
+            Sender(client, SigningSecrets(BOX, SECRET), SystemClock(), version="1.2.3"),
             AT_ONCE,
             random=Random(1),  # noqa: S311 - jitter
         )

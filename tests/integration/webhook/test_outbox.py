@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
-from internal.webhook.endpoints import Endpoints
 from internal.webhook.model import Attempt, Delivery, Verdict
+from internal.webhook.outbox import Places
+from internal.webhook.traffic import Room
 from tests.support.mailroom import Mailroom, eventually
 
 DELIVERED = Attempt(verdict=Verdict.DELIVERED, reason="http_200", status=200)
@@ -19,11 +21,20 @@ URL = "http://Hooks.Example:8080/secret?x=1"
 
 
 async def claim(
-    mailroom: Mailroom, *, limit: int = 10, lease_seconds: float = 60, places: int = 100
+    mailroom: Mailroom,
+    *,
+    limit: int = 10,
+    lease_seconds: float = 60,
+    places: int = 100,
+    tenant_places: int = 100,
+    rooms: Sequence[Room] = (),
 ) -> list[Delivery]:
     """What one dispatcher gets."""
     deliveries, _ = await mailroom.outbox.claim(
-        limit=limit, lease_seconds=lease_seconds, endpoints=Endpoints(places)
+        limit=limit,
+        lease_seconds=lease_seconds,
+        places=Places(destination=places, tenant=tenant_places),
+        rooms=rooms,
     )
     return deliveries
 
@@ -54,8 +65,14 @@ async def test_a_claim_hands_out_what_the_script_wrote(mailroom: Mailroom) -> No
         "t1",
         "task.completed",
     )
-    assert (delivery.trace_id, delivery.attempts) == ("trace-1", 0)
-    assert delivery.endpoint == "http://hooks.example:8080"
+    assert (delivery.trace_id, delivery.tries) == ("trace-1", 0)
+    assert delivery.origin == "http://hooks.example:8080"
+    assert delivery.destination == "default/http://hooks.example:8080"
+    assert (delivery.event_id, delivery.endpoint, delivery.sealed_secrets) == (
+        identifier,
+        None,
+        (),
+    )
 
 
 async def test_two_dispatchers_never_own_one_delivery(mailroom: Mailroom) -> None:
@@ -82,9 +99,9 @@ async def test_a_lease_that_ended_goes_to_another_and_the_first_is_fenced(
     [slow] = await claim(mailroom, lease_seconds=0.01)
     quick = await claim_again(mailroom)
 
-    assert not await mailroom.outbox.settle(slow, DELIVERED, retry_in_seconds=None)
+    assert not (await mailroom.outbox.settle(slow, DELIVERED, retry_in_seconds=None)).recorded
     assert "status" not in await mailroom.record(identifier)
-    assert await mailroom.outbox.settle(quick, DELIVERED, retry_in_seconds=None)
+    assert (await mailroom.outbox.settle(quick, DELIVERED, retry_in_seconds=None)).recorded
     assert (await mailroom.record(identifier))["status"] == "delivered"
 
 
@@ -97,7 +114,7 @@ async def test_a_lease_that_ended_can_still_be_settled_while_nobody_took_it(
     identifier = await mailroom.post(URL)
     [late] = await claim(mailroom, lease_seconds=0)
 
-    assert await mailroom.outbox.settle(late, DELIVERED, retry_in_seconds=None)
+    assert (await mailroom.outbox.settle(late, DELIVERED, retry_in_seconds=None)).recorded
     assert (await mailroom.record(identifier))["status"] == "delivered"
 
 
@@ -109,20 +126,20 @@ async def test_an_ended_delivery_is_counted_once_and_expires(
     mailroom: Mailroom, attempt: Attempt, status: str, counter: str
 ) -> None:
     """
-    Settling again, as after a lost reply, changes nothing; the record stays for a week.
+    Settling again, as after a lost reply, changes nothing; the record stays for 30 days.
     """
     identifier = await mailroom.post(URL)
     [delivery] = await claim(mailroom)
 
     for _ in range(3):
-        assert await mailroom.outbox.settle(delivery, attempt, retry_in_seconds=None)
+        assert (await mailroom.outbox.settle(delivery, attempt, retry_in_seconds=None)).recorded
 
     record = await mailroom.record(identifier)
     assert (record["status"], record["attempts"]) == (status, "1")
     assert record["last_reason"] == attempt.reason
     assert await mailroom.counted(counter) == 1
     assert await mailroom.due_in_seconds(identifier) is None
-    assert 0 < await mailroom.redis.ttl(mailroom.keys.delivery(identifier)) <= 7 * 24 * 3_600
+    assert 0 < await mailroom.redis.ttl(mailroom.keys.delivery(identifier)) <= 30 * 24 * 3_600
 
 
 async def test_a_retry_is_due_later_with_the_attempt_counted(mailroom: Mailroom) -> None:
@@ -133,7 +150,7 @@ async def test_a_retry_is_due_later_with_the_attempt_counted(mailroom: Mailroom)
     [delivery] = await claim(mailroom)
 
     for _ in range(2):
-        assert await mailroom.outbox.settle(delivery, FAILED, retry_in_seconds=600)
+        assert (await mailroom.outbox.settle(delivery, FAILED, retry_in_seconds=600)).recorded
 
     due = await mailroom.due_in_seconds(identifier)
     assert due is not None
@@ -153,7 +170,7 @@ async def test_the_attempts_made_are_told_to_the_next_claim(mailroom: Mailroom) 
 
     second = await claim_again(mailroom)
 
-    assert (second.id, second.attempts) == (first.id, 1)
+    assert (second.id, second.tries) == (first.id, 1)
 
 
 async def test_a_delivery_erased_with_its_task_leaves_the_outbox(mailroom: Mailroom) -> None:
@@ -170,7 +187,7 @@ async def test_a_delivery_erased_with_its_task_leaves_the_outbox(mailroom: Mailr
     [delivery] = await claim(mailroom)
     await mailroom.redis.delete(mailroom.keys.delivery(sent))
 
-    assert not await mailroom.outbox.settle(delivery, FAILED, retry_in_seconds=5)
+    assert not (await mailroom.outbox.settle(delivery, FAILED, retry_in_seconds=5)).recorded
     assert await mailroom.record(sent) == {}
     assert await mailroom.counted("failed") == 0
 
@@ -185,7 +202,7 @@ async def test_an_endpoint_gets_no_more_than_its_places(mailroom: Mailroom) -> N
 
     given = await claim(mailroom, places=4)
 
-    endpoints = [delivery.endpoint for delivery in given]
+    endpoints = [delivery.origin for delivery in given]
     assert endpoints.count("http://hooks.example:8080") == 4
     assert endpoints.count("http://other.example") == 1
     assert len(await claim(mailroom, places=4)) == 4
@@ -198,17 +215,18 @@ async def test_a_crowd_for_one_endpoint_does_not_hide_the_others(mailroom: Mailr
     for number in range(300):
         await mailroom.post(URL, name=f"a{number:03}_1")
     await mailroom.post("http://other.example/", name="z_1")
-    endpoints = Endpoints(1)
-    endpoints.started("http://hooks.example:8080")
-    for _ in range(9):
-        endpoints.started("http://hooks.example:8080")
-        endpoints.ended("http://hooks.example:8080", delivered=False)
+    busy = Room(name="default/http://hooks.example:8080", places=0, put_off_seconds=30)
 
-    first, more = await mailroom.outbox.claim(limit=10, lease_seconds=60, endpoints=endpoints)
-    second, _ = await mailroom.outbox.claim(limit=10, lease_seconds=60, endpoints=endpoints)
+    async def look() -> tuple[list[Delivery], bool]:
+        return await mailroom.outbox.claim(
+            limit=10, lease_seconds=60, places=Places(destination=1, tenant=9), rooms=[busy]
+        )
+
+    first, more = await look()
+    second, _ = await look()
 
     assert (first, more) == ([], True)
-    assert [delivery.endpoint for delivery in second] == ["http://other.example"]
+    assert [delivery.origin for delivery in second] == ["http://other.example"]
 
 
 async def test_the_bell_wakes_who_waits(mailroom: Mailroom) -> None:

@@ -77,5 +77,5 @@ def test_a_secret_without_key_is_refused_without_being_shown(secret: str) -> Non
     with pytest.raises(Invalid) as refused:
         Signer(secret)
 
-    assert "webhooks.hmac_secret" in refused.value.fields
+    assert "secret" in refused.value.fields
     assert "not base64!" not in refused.value.message

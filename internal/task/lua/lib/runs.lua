@@ -25,22 +25,22 @@ local function lift_retention(t)
   redis.call('ZREM', P .. 'expiring', t.ref)
 end
 
--- One webhook: the outbox entry with its body. Its id has the number of the run's final event, so it is the
--- same however often this is told. members: JSON text that begins with a comma, or ''
+-- The events that a callback_url gets; a registered endpoint chooses.
+local TO_CALLBACK = {['task.completed'] = 1, ['task.failed'] = 1, ['task.pr_created'] = 1}
+
+-- Webhooks of what just happened, for everybody who wants to know. The event's id has the number of the newest
+-- event, so it is the same however often this is told. members: JSON text that begins with a comma, or ''
 local function announce(t, event, status, members)
-  local f = t.f
-  if not f.callback_url then return end
-  local delivery = 'evt_' .. t.id .. '_' .. f.seq
+  local f, to = t.f, subscribers(t.tenant, event)
+  if f.callback_url and TO_CALLBACK[event] then to[#to + 1] = {url = f.callback_url} end
+  if #to == 0 then return end
   local body = '{"type":"' .. event .. '","task_id":"' .. t.id .. '","status":"' .. status .. '","iteration":' .. f.iteration
     .. members .. ',"labels":' .. (f.labels or '{}')
     .. (f.pr_url and ',"pr_url":' .. quote(f.pr_url) .. ',"pr_number":' .. f.pr_number or '')
     .. (f.trace_id and ',"trace_id":' .. quote(f.trace_id) or '')
-    .. ',"finished_at":"' .. STAMP() .. '","task_url":' .. quote(f.task_url or '') .. '}'
-  redis.call('HSET', P .. 'delivery:' .. delivery, 'id', delivery, 'tenant', t.tenant, 'task_id', t.id, 'url', f.callback_url,
-    'event', event, 'body', body, 'attempts', '0', 'created_at', text(NOW), 'trace_id', f.trace_id or '',
-    'traceparent', f.traceparent or '')
-  redis.call('ZADD', P .. 'outbox', NOW, delivery)
-  ring(P .. 'outbox:bell')
+    .. (TO_CALLBACK[event] and ',"finished_at":"' .. STAMP() .. '"' or '') .. ',"task_url":' .. quote(f.task_url or '') .. '}'
+  post({id = 'evt_' .. t.id .. '_' .. f.seq, type = event, tenant = t.tenant, task = t.id, trace_id = f.trace_id,
+    traceparent = f.traceparent, body = body}, to)
 end
 
 local function count_run(t, status)
@@ -53,14 +53,10 @@ local function count_run(t, status)
   end
 end
 
--- Nothing of a run stays but its record.
-local function end_run(t)
+-- The last step of every run: nothing of it stays but its record, and that for `retain` seconds.
+local function close_run(t)
   clear(t, 'cancel', 'prev', 'since', 'waited', 'lost_work', 'pr_options')
   save(t)
-end
--- The last step of a run that no other one follows: the record stays for `retain` seconds.
-local function close_run(t)
-  end_run(t)
   retain(t)
   redis.call('PUBLISH', P .. 'task:' .. t.id .. ':done', '{"task_id":"' .. t.id .. '","status":"' .. t.f.status
     .. '","changes_summary":' .. (t.f.changes or 'null') .. '}')
