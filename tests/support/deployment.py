@@ -214,12 +214,13 @@ class Deployment:
             tasks = client.list(limit=200)["tasks"]
         live = [f"task {task['id']} is {task['status']}" for task in tasks if _is_live(task)]
         agents = [f"process {process}" for process in self.agents()]
-        async with Redis.from_url(self._redis_url, decode_responses=True, protocol=3) as redis:
+        async with Redis.from_url(self.redis_url, decode_responses=True, protocol=3) as redis:
             keys = [f"key {key} without TTL" for key in await leaked_keys(redis)]
         return live + agents + keys + self._stray_files({str(task["id"]) for task in tasks})
 
     @property
-    def _redis_url(self) -> str:
+    def redis_url(self) -> str:
+        """The embedded Redis, with its password."""
         password = (self.data_dir / "redis" / "password").read_text(encoding="ascii").strip()
         return f"unix://:{password}@{self.data_dir}/redis/redis.sock"
 
