@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from internal.agent.claude_output import ClaudeParser
 from internal.agent.claude_session import move_session
 from internal.agent.jsonline import as_session_id
-from internal.agent.model import AgentRequest, Capabilities, Launch, Probe
+from internal.agent.mcpconfig import claude_config, on_path
+from internal.agent.model import AgentRequest, Capabilities, Launch, PrivateFile, Probe
+from internal.agent.privatefile import private_path
 from internal.agent.probe import probe_program
 from internal.process.limits import allowed_environment
 
@@ -32,8 +34,15 @@ _OPTIONS = (
     "--verbose",
     "--permission-mode",
     "bypassPermissions",
+    # Settings of the repository could start programs, name another address for the model, which
+    # then gets our key, and start MCP servers. What it says to the agent (CLAUDE.md) is read all
+    # the same, because the workspace is also given by --add-dir.
+    "--setting-sources",
+    "user",
+    "--strict-mcp-config",
 )
 _SETTINGS = {
+    "CLAUDE_CODE_ADDITIONAL_DIRECTORIES_CLAUDE_MD": "1",
     "DISABLE_AUTOUPDATER": "1",
     "DISABLE_TELEMETRY": "1",
     "DISABLE_ERROR_REPORTING": "1",
@@ -55,7 +64,7 @@ class ClaudeCode:
     """See `base.Agent`."""
 
     name = "claude-code"
-    capabilities = Capabilities(resume=True, budget=True)
+    capabilities = Capabilities(resume=True, mcp=True, budget=True)
     credential_names = _SECRETS
     model_provider = "anthropic"
 
@@ -70,10 +79,16 @@ class ClaudeCode:
             "type": "user",
             "message": {"role": "user", "content": [{"type": "text", "text": request.prompt}]},
         }
+        environment = _environment(request)
+        files: tuple[PrivateFile, ...] = ()
+        if request.mcp_servers:
+            config = claude_config(request.mcp_servers, on_path(environment.get("PATH")))
+            files = (PrivateFile(private_path(request.home, "mcp"), config),)
         return Launch(
-            argv=_argv(request),
-            environment=_environment(request),
+            argv=_argv(request, files),
+            environment=environment,
             stdin=json.dumps(message).encode() + b"\n",
+            files=files,
         )
 
     def parser(self, request: AgentRequest) -> ClaudeParser:
@@ -92,11 +107,13 @@ class ClaudeCode:
         )
 
 
-def _argv(request: AgentRequest) -> tuple[str, ...]:
+def _argv(request: AgentRequest, mcp_configs: Sequence[PrivateFile]) -> tuple[str, ...]:
     program = request.executable or _PROGRAM
     if "/" in program:  # the process starts in the workspace, not here
         program = str(Path(program).expanduser().absolute())
-    argv = [program, *_OPTIONS]
+    argv = [program, *_OPTIONS, "--add-dir", str(request.workspace)]
+    for config in mcp_configs:
+        argv += ["--mcp-config", str(config.path)]
     if request.model:
         argv += ["--model", request.model]
     if request.max_turns:

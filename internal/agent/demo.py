@@ -22,6 +22,7 @@ from internal.agent.jsonline import (
     decode,
     unreadable,
 )
+from internal.agent.mcpconfig import demo_config, on_path
 from internal.agent.model import (
     AgentEvent,
     AgentRequest,
@@ -32,9 +33,11 @@ from internal.agent.model import (
     ExitStatus,
     Json,
     Launch,
+    PrivateFile,
     Probe,
     Usage,
 )
+from internal.agent.privatefile import private_path
 from internal.agent.probe import probe_program
 from internal.process.limits import allowed_environment
 
@@ -46,7 +49,7 @@ class Demo:
     """See `base.Agent`."""
 
     name = "demo"
-    capabilities = Capabilities(resume=True)
+    capabilities = Capabilities(resume=True, mcp=True)
     credential_names: tuple[str, ...] = ()
     model_provider: str | None = None
 
@@ -61,10 +64,17 @@ class Demo:
         program = (os.path.abspath(request.executable),) if request.executable else own
         resume = ("--resume", request.session_id) if request.session_id else ()
         names = request.environment_names
+        environment = allowed_environment(request.environment, home=request.home, names=names)
+        files: tuple[PrivateFile, ...] = ()
+        if request.mcp_servers:
+            config = demo_config(request.mcp_servers, on_path(environment.get("PATH")))
+            files = (PrivateFile(private_path(request.home, "mcp"), config),)
+        given = [word for file in files for word in ("--mcp-config", str(file.path))]
         return Launch(
-            argv=(*program, *resume),
-            environment=allowed_environment(request.environment, home=request.home, names=names),
+            argv=(*program, *resume, *given),
+            environment=environment,
             stdin=request.prompt.encode(errors="replace"),
+            files=files,
         )
 
     def parser(self, request: AgentRequest) -> DemoParser:

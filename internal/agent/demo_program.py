@@ -1,9 +1,10 @@
 """
 The demo agent itself: a program that does what its prompt says, without a model, network or key.
 
-Started as `python -I -S demo_program.py [--resume ID]` in a workspace, with the prompt on stdin. It
-prints a JSON object a line, whose `type` is one of our event kinds, or `session`. Each line of the
-prompt may be one action:
+Started as `python -I -S demo_program.py [--resume ID] [--mcp-config FILE]` in a workspace, with the
+prompt on stdin. It prints a JSON object a line, whose `type` is one of our event kinds, or
+`session`; it names the MCP servers it is given and starts none. Each line of the prompt may be one
+action:
 
     say TEXT                    write PATH: TEXT            sleep SECONDS
     think TEXT                  append PATH: TEXT           hang
@@ -126,7 +127,7 @@ def main(arguments: list[str]) -> int:
     prompt = sys.stdin.buffer.read().decode(errors="replace")
     voice = Voice(prompt, is_silent="silent" in prompt.splitlines())
     try:
-        _run(prompt, _resumed(arguments), voice)
+        _run(prompt, _option(arguments, "--resume"), _option(arguments, "--mcp-config"), voice)
     except Stop as stop:
         if stop.message:
             voice.emit("result", text=stop.message, is_error=True, reason=stop.reason)
@@ -135,16 +136,20 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _resumed(arguments: list[str]) -> str | None:
-    return arguments[arguments.index("--resume") + 1] if "--resume" in arguments else None
+def _option(arguments: list[str], name: str) -> str | None:
+    return arguments[arguments.index(name) + 1] if name in arguments else None
 
 
-def _run(prompt: str, resume: str | None, voice: Voice) -> None:
+def _run(prompt: str, resume: str | None, mcp_config: str | None, voice: Voice) -> None:
     try:
         session = Session(resume)
     except (OSError, ValueError) as error:
         raise Stop(1, f"No session {resume}", "session_lost") from error
     voice.emit("session", session_id=session.id)
+    if mcp_config:
+        with open(mcp_config, encoding="utf-8") as file:
+            names = json.load(file)["mcpServers"]
+        voice.emit("system", text=f"MCP servers: {', '.join(names)}")
     if resume:
         voice.say(f"I remember {len(session.prompts)} earlier prompt(s)")
     session.remember(prompt)

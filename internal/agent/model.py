@@ -8,6 +8,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from internal.mcp.model import McpServer
+
 Json = dict[str, Any]
 
 
@@ -82,6 +84,15 @@ class AgentRequest:
     """More names to take from it, by the operator's setting; they win over what the driver sets."""
     executable: str | None = None
     """The path from settings; None looks for the CLI's usual name on PATH."""
+    mcp_servers: tuple[McpServer, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PrivateFile:
+    """A file for one run, with secrets in it; nothing must be at its path before."""
+
+    path: Path
+    content: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +102,8 @@ class Launch:
     argv: tuple[str, ...]
     environment: dict[str, str] = field(repr=False)
     stdin: bytes = field(repr=False)
+    files: tuple[PrivateFile, ...] = ()
+    """There from the start of the process to its end."""
     close_stdin: bool = True
     """False when the driver wants to send more input later; it is closed after the last input."""
 

@@ -18,6 +18,7 @@ from internal.agent.budget import EventBudget, EventLimits
 from internal.agent.clip import Change, change_strings, cut_text
 from internal.agent.model import AgentEvent, AgentRequest, AgentResult, ExitStatus, Json, Usage
 from internal.agent.outputfile import OutputFile
+from internal.agent.privatefile import private_files
 from internal.clock import Clock
 from internal.process.limits import Limits
 from internal.process.spec import Cause, Exit, Launcher, ProcessSpec, no_isolation
@@ -59,6 +60,7 @@ async def run_agent(
     Raises:
         ExecutableMissing, NotExecutable: the CLI is not there.
         WorkingDirectoryMissing, StartFailed: the system refused; nothing runs.
+        DiskFull: no room for the files of the launch.
     """
     launch = agent.launch(request)
     spec = ProcessSpec(
@@ -75,9 +77,10 @@ async def run_agent(
     output = OutputFile(
         options.output_path, max_bytes=options.output_max_bytes, redact=options.redact
     )
-    async with await start(spec) as process:
-        with output:
-            yield AgentRun(process, agent.parser(request), output, options, clock)
+    with private_files(launch.files):
+        async with await start(spec) as process:
+            with output:
+                yield AgentRun(process, agent.parser(request), output, options, clock)
 
 
 class AgentRun:

@@ -193,6 +193,16 @@ class Keys:
         """Pub/Sub: a server's own ping, by which it notices a dead connection."""
         return f"{self.prefix}ping:{process}"
 
+    # -- MCP servers; owner: mcp
+    # -------------------------------------------------------------------------------------------
+    def mcp_servers(self, tenant: str, project: str) -> str:
+        """hash: name -> registered MCP server, sealed; of the tenant when <project> is empty."""
+        return f"{self.prefix}tenant:{tenant}:mcp:servers:{project}"
+
+    def mcp_removed(self, tenant: str, operation: str) -> str:
+        """string: a removal that was done, for its repeated call; TTL 60 s."""
+        return f"{self.prefix}tenant:{tenant}:mcp:removed:{operation}"
+
     # -- the input list; owner: server
     # ---------------------------------------------------------------------
     def input_tasks(self) -> str:

@@ -34,6 +34,7 @@ _WORDS: Mapping[str, str] = {
     "float_type": "must be a number",
     "finite_number": "must be a finite number",
     "dict_type": "must be an object",
+    "string_pattern_mismatch": "must match {pattern}",
     "model_type": "must be an object",
     "model_attributes_type": "must be an object",
     "string_too_short": "must have at least {min_length} characters",

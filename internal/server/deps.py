@@ -17,6 +17,7 @@ from internal.agent.model import Capabilities
 from internal.clock import Clock
 from internal.control.rate import RateLimiter
 from internal.keys.registry import KeyRegistry
+from internal.mcp.registry import McpRegistry
 from internal.server.workers import Workers
 from internal.task.hub import Hub
 from internal.task.ops import Ops
@@ -81,6 +82,7 @@ class ServerDeps:
     workers: Workers
     callers: TokenResolver
     tokens: TokenRegistry
+    mcp: McpRegistry
     audit: AuditLog
     keys: KeyRegistry
     ops: Ops

@@ -17,6 +17,7 @@ from starlette.responses import Response
 from internal.agent.model import Usage
 from internal.clock import rfc3339
 from internal.git.model import Changes
+from internal.mcp.model import ShownServer
 from internal.server.deps import KnownAgent
 from internal.server.workers import Worker
 from internal.task.diffstore import StoredDiff
@@ -144,9 +145,15 @@ def stats_document(stats: Stats) -> Json:
 
 def _config(config: TaskConfig) -> Json:
     members = dataclasses.asdict(config)
+    members["mcp_servers"] = [mcp_server(server) for server in config.mcp_servers] or None
     members["auto_create_pr"] = config.auto_create_pr or None
     members["pr"] = config.pr and config.pr.said()
     return _set_only(members)
+
+
+def mcp_server(server: ShownServer) -> Json:
+    """An MCP server, without the values of its variables and headers."""
+    return {name: value for name, value in dataclasses.asdict(server).items() if value}
 
 
 def _iteration(row: Iteration) -> Json:

@@ -26,6 +26,7 @@ from internal.server.handlers.audit import AuditHandlers
 from internal.server.handlers.events import EventHandlers
 from internal.server.handlers.health import HealthHandlers
 from internal.server.handlers.keys import KeyHandlers
+from internal.server.handlers.mcp import McpHandlers
 from internal.server.handlers.spec import docs_file, docs_page, openapi_file
 from internal.server.handlers.tasks import TaskHandlers
 from internal.server.handlers.tokens import TokenHandlers
@@ -42,8 +43,6 @@ _SLACK_SECONDS = 30
 """What a request may take beside the time its client chose to wait."""
 
 LATER: Mapping[str, tuple[str, ...]] = {
-    "/mcp/servers": ("GET", "POST"),
-    "/mcp/servers/{name}": ("DELETE",),
     "/workspaces": ("GET",),
     "/workspaces/{task_id}": ("DELETE",),
     "/tasks/{task_id}/create-pr": ("POST",),
@@ -104,6 +103,7 @@ def api_paths(deps: ServerDeps) -> list[Path]:
     tokens, audit = TokenHandlers(deps), AuditHandlers(deps)
     hooks, admin = WebhookHandlers(deps), Scope.ADMIN
     one_hook = {"GET": hooks.read, "PATCH": hooks.change, "DELETE": hooks.delete}
+    mcp = McpHandlers(deps)
     return [
         Path("/tasks", {"POST": tasks.create, "GET": tasks.list}, limited=True),
         Path("/tasks/{task_id}", {"GET": tasks.read, "DELETE": tasks.delete}),
@@ -116,6 +116,8 @@ def api_paths(deps: ServerDeps) -> list[Path]:
         Path("/keys", {"POST": keys.create, "GET": keys.list}, scope=Scope.ADMIN),
         Path("/keys/{name}", {"GET": keys.read, "DELETE": keys.delete}, scope=Scope.ADMIN),
         Path("/keys/{name}/verify", {"GET": keys.verify}, scope=Scope.ADMIN, limited=True),
+        Path("/mcp/servers", {"POST": mcp.add, "GET": mcp.list}, write_scope=Scope.ADMIN),
+        Path("/mcp/servers/{name}", {"DELETE": mcp.remove}, scope=Scope.ADMIN),
         Path("/agents", {"GET": agents.agents}),
         Path("/workers", {"GET": agents.workers}),
         Path("/stats", {"GET": agents.stats}),

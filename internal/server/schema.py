@@ -12,9 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     StringConstraints,
     ValidationInfo,
@@ -26,6 +24,8 @@ from internal.git.remote import check_policy, check_target, parse_remote
 from internal.keys.model import is_name
 from internal.server.complaints import complain, complain_not_available
 from internal.server.deps import TaskRules
+from internal.server.fields import Body, printable_ascii, rules_of
+from internal.server.schema_mcp import MAX_SERVERS, McpServerBody, distinct_names
 from internal.task.model import Priority, TaskConfig, TaskSpec, Tenant
 
 _MAX_INT = 2**31 - 1
@@ -49,22 +49,9 @@ def _not_blank(text: str) -> str:
     return text
 
 
-def _ascii(text: str) -> str:
-    if not (text.isascii() and text.isprintable()):
-        raise complain("must be of printable ASCII characters")
-    return text
-
-
 def _whole(value: object) -> object:
     # JSON has one kind of number: 5.0 is an integer there, and some clients write it so.
     return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def rules_of(info: ValidationInfo) -> TaskRules:
-    """What a body is checked against: the context that its reader gives."""
-    if not isinstance(info.context, TaskRules):
-        raise TypeError("a body is checked against TaskRules")
-    return info.context
 
 
 def _check_repo(url: str, info: ValidationInfo) -> str:
@@ -145,15 +132,9 @@ Prompt = Annotated[
     str, StringConstraints(min_length=1, max_length=102_400), AfterValidator(_not_blank)
 ]
 Label = Annotated[str, StringConstraints(max_length=64)]
-Secret = Annotated[str, StringConstraints(max_length=4_096), AfterValidator(_ascii)]
-Model = Annotated[str, StringConstraints(max_length=256), AfterValidator(_ascii)]
+Secret = Annotated[str, StringConstraints(max_length=4_096), AfterValidator(printable_ascii)]
+Model = Annotated[str, StringConstraints(max_length=256), AfterValidator(printable_ascii)]
 Int = Annotated[int, BeforeValidator(_whole)]
-
-
-class Body(BaseModel):
-    """What all bodies share: no unknown member, no silent conversion."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class TaskConfigBody(Body):
@@ -167,7 +148,12 @@ class TaskConfigBody(Body):
     max_turns: Annotated[Int, Field(gt=0, le=_MAX_INT)] | None = None
     max_budget_usd: Annotated[float, Field(gt=0)] | None = None
     target_branch: Annotated[str, AfterValidator(_unless_empty(_check_branch))] | None = None
-    mcp_servers: NotYet = None
+    mcp_servers: (
+        Annotated[
+            list[McpServerBody], Field(max_length=MAX_SERVERS), AfterValidator(distinct_names)
+        ]
+        | None
+    ) = None
     auto_create_pr: NotYet = None
     pr: NotYet = None
     retries: NotYet = None
@@ -199,6 +185,9 @@ class NewTask(Body):
             access_token=self.access_token or None,
             provider_key=self.provider_key or None,
             ai_api_key=(self.config.ai_api_key if self.config else None) or None,
+            mcp_servers=tuple(
+                server.server() for server in (self.config and self.config.mcp_servers) or ()
+            ),
         )
 
 
@@ -236,4 +225,5 @@ def _config(body: TaskConfigBody, rules: TaskRules) -> TaskConfig:
         max_turns=body.max_turns,
         max_budget_usd=body.max_budget_usd,
         target_branch=body.target_branch or None,
+        mcp_servers=tuple(server.server().shown() for server in body.mcp_servers or ()),
     )

@@ -20,7 +20,7 @@ from internal.keys.model import (
     is_token,
 )
 from internal.server.complaints import complain
-from internal.server.schema import Body, rules_of
+from internal.server.fields import Body, rules_of
 
 
 def _check_name(name: str) -> str:

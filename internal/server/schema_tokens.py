@@ -9,8 +9,8 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from internal.access.model import is_name
 from internal.server.complaints import complain
+from internal.server.fields import Body
 from internal.server.query import read_tenant, read_time
-from internal.server.schema import Body
 
 
 def _read_expiry(value: object) -> object:

@@ -7,7 +7,8 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, StringConstraints
 
 from internal.server.complaints import complain
-from internal.server.schema import Body, Secret, check_callback
+from internal.server.fields import Body
+from internal.server.schema import Secret, check_callback
 from internal.webhook.model import EventType
 from internal.webhook.registry import Change
 

@@ -16,6 +16,7 @@ from typing import Any
 from internal.agent.model import Usage
 from internal.clock import from_millis
 from internal.git.model import Changes
+from internal.mcp.model import ShownServer
 from internal.task.event import encode
 from internal.task.model import (
     Failure,
@@ -152,7 +153,8 @@ def decode_config(text: str) -> TaskConfig:
     members: dict[str, Any] = json.loads(text)
     if members.get("pr") is not None:
         members["pr"] = _options(members["pr"])
-    return TaskConfig(**members)
+    servers = tuple(map(ShownServer.of_members, members.pop("mcp_servers", ())))
+    return TaskConfig(**members, mcp_servers=servers)
 
 
 def decode_work(text: str | None) -> Work | None:

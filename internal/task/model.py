@@ -17,6 +17,7 @@ from typing import Any, NewType
 
 from internal.agent.model import NO_USAGE, Usage
 from internal.git.model import Changes
+from internal.mcp.model import McpServer, ShownServer
 from internal.task.pullrequest import PullRequestOptions
 from internal.task.state import State
 
@@ -66,7 +67,7 @@ class Priority(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskConfig:
-    """How the agent is to be run. The two secrets of the request are not here (`TaskSpec`)."""
+    """How the agent is to be run. The secrets of the request are not here (`TaskSpec`)."""
 
     cli: str
     timeout_seconds: int
@@ -75,6 +76,7 @@ class TaskConfig:
     max_turns: int | None = None
     max_budget_usd: float | None = None
     target_branch: str | None = None
+    mcp_servers: tuple[ShownServer, ...] = ()
     auto_create_pr: bool = False
     pr: PullRequestOptions | None = None
     """What every pull request of the task is like, unless its create-pr says otherwise."""
@@ -95,6 +97,7 @@ class TaskSpec:
     ai_api_key: str | None = field(default=None, repr=False)
     provider_key: str | None = None
     """Name of a registered key, for the repository's host."""
+    mcp_servers: tuple[McpServer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,6 +206,8 @@ class Claim:
     access_token: str | None = field(default=None, repr=False)
     """The encrypted record, not the value; decrypted by the worker at the moment of use."""
     ai_api_key: str | None = field(default=None, repr=False)
+    mcp_servers: str | None = field(default=None, repr=False)
+    """Likewise: the task's own MCP servers, sealed as one record."""
     alone: bool = False
     publish: bool = False
     pr_options: PullRequestOptions | None = None

@@ -326,6 +326,7 @@ def _claim(fields: dict[str, str], home: str, lane: Lane) -> Claim:
         attempt=int(fields["attempt"]),
         access_token=fields.get("access_token"),
         ai_api_key=fields.get("ai_api_key"),
+        mcp_servers=fields.get("mcp_servers"),
         alone=lane is Lane.ALONE,
         publish=fields.get("kind") == "publish",
         pr_options=decode_options(fields.get("pr_options")),

@@ -20,6 +20,7 @@ from internal.crypto.box import Box
 from internal.errors import Conflict, NotFound
 from internal.git.remote import parse_remote
 from internal.ids import random_token, sortable_id
+from internal.mcp.model import encode_servers
 from internal.task import diffstore
 from internal.task.codec import EMPTY_USAGE, decode_task, encode_config
 from internal.task.diffstore import StoredDiff
@@ -327,7 +328,12 @@ class TaskService:
         if spec.callback_url:
             fields["callback_url"] = spec.callback_url
         fields |= _trace_fields()
-        for name, secret in (("access_token", spec.access_token), ("ai_api_key", spec.ai_api_key)):
+        secrets = {
+            "access_token": spec.access_token,
+            "ai_api_key": spec.ai_api_key,
+            "mcp_servers": encode_servers(spec.mcp_servers) if spec.mcp_servers else None,
+        }
+        for name, secret in secrets.items():
             if secret:
                 fields[name] = self._box.seal(spec.tenant, secret_name(task, name), 1, secret)
         return fields

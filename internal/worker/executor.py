@@ -21,6 +21,7 @@ from internal.clock import Clock
 from internal.crypto.box import Box
 from internal.errors import CodeforgeError, Fenced
 from internal.keys.resolver import KeyResolver
+from internal.mcp.registry import McpRegistry
 from internal.redact import KNOWN
 from internal.task.event import new_event
 from internal.task.model import Claim, Failure, Outcome
@@ -32,6 +33,7 @@ from internal.worker import failure as failures
 from internal.worker.agents import AgentHost, Ended
 from internal.worker.keep import keep_work
 from internal.worker.lease import Hold, Stop
+from internal.worker.mcp import servers_of
 from internal.worker.patience import until_answered, until_written
 from internal.worker.prepare import Prepared, Preparer
 from internal.worker.prompt import prompt_of, rebuilt_prompt
@@ -61,6 +63,7 @@ class Executor:
         workspaces: Workspaces,
         agents: AgentHost,
         *,
+        mcp: McpRegistry,
         box: Box,
         resolver: KeyResolver,
         domains: Mapping[str, str],
@@ -72,6 +75,7 @@ class Executor:
         self._preparer = preparer
         self._workspaces = workspaces
         self._agents = agents
+        self._mcp = mcp
         self._box = box
         self._resolver = resolver
         self._domains = domains
@@ -107,7 +111,7 @@ class Executor:
             return self._fail(run, failures.of_error(error), Outcome())
 
     async def _secrets(self, claim: Claim, agent: Agent) -> Secrets:
-        return await until_answered(
+        secrets = await until_answered(
             lambda: open_secrets(
                 self._box,
                 self._resolver,
@@ -116,6 +120,7 @@ class Executor:
                 model_provider=agent.model_provider,
             )
         )
+        return replace(secrets, mcp_servers=await servers_of(self._mcp, self._box, claim))
 
     async def _steps(self, run: Run, agent: Agent, secrets: Secrets) -> End:
         """Prepare, run, keep; every early end is an exception."""
@@ -251,4 +256,5 @@ def _request(claim: Claim, prepared: Prepared, secrets: Secrets) -> AgentRequest
         api_url=secrets.ai_api_url,
         max_turns=config.max_turns,
         max_budget_usd=config.max_budget_usd,
+        mcp_servers=secrets.mcp_servers,
     )

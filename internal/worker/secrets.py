@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from internal.crypto.box import Box
 from internal.git.remote import parse_remote, provider_of
 from internal.keys.resolver import KeyResolver, Resolved
+from internal.mcp.model import McpServer
 from internal.task.model import Claim
 from internal.task.service import secret_name
 
@@ -23,6 +24,7 @@ class Secrets:
 
     git: Resolved | None = None
     model: Resolved | None = None
+    mcp_servers: tuple[McpServer, ...] = ()
 
     @property
     def access_token(self) -> str | None:
@@ -48,7 +50,8 @@ class Secrets:
 
     def values(self) -> tuple[str, ...]:
         """What must not appear in anything the run produces."""
-        return tuple(found.value for found in (self.git, self.model) if found)
+        own = tuple(found.value for found in (self.git, self.model) if found)
+        return own + tuple(value for server in self.mcp_servers for value in server.secrets())
 
 
 async def open_secrets(

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Generator
-from pathlib import Path
 
 import pytest
 
@@ -18,42 +16,12 @@ from internal.agent.model import AgentEvent, Ending, EventKind
 from internal.agent.run import AgentRun
 from tests.support.agent_place import AgentPlace
 from tests.support.fake_llm import FakeLlm, scripted
-from tests.support.real_claude import KEY, VERSIONS, installed
 from tests.support.zoo import survivors
 
 pytestmark = pytest.mark.agents
 
 WAIT = {"shell": "python3 -c 'import time; time.sleep(120)'"}
 DONE = {"text": "done"}
-
-
-@pytest.fixture(scope="module")
-def llm() -> Generator[FakeLlm]:
-    """One model server; prompts carry their scripts, so tests do not meet in it."""
-    with FakeLlm() as server:
-        yield server
-
-
-@pytest.fixture(params=VERSIONS)
-def claude(request: pytest.FixtureRequest, llm: FakeLlm, tmp_path: Path) -> Generator[AgentPlace]:
-    """A place for one version, whose worker has a key and the model server as its gateway."""
-    program = installed(request.param)
-    if program is None:
-        pytest.skip(f"Claude Code {request.param} is not installed; run tests/agents/install.sh")
-    environment = {
-        "ANTHROPIC_BASE_URL": llm.url,
-        "ANTHROPIC_API_KEY": KEY,
-        "CLAUDE_CODE_MAX_RETRIES": "1",
-    }
-    place = AgentPlace(
-        root=tmp_path,
-        name="claude-code",
-        executable=str(program),
-        environment=environment,
-        environment_names=("CLAUDE_CODE_MAX_RETRIES", "CLAUDE_BYTE_STREAM_IDLE_TIMEOUT_MS"),
-    )
-    yield place
-    assert survivors(place.marker) == []
 
 
 async def test_a_prompt_becomes_a_file(claude: AgentPlace) -> None:

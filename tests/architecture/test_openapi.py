@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from internal.access.model import Scope
 from internal.server.routes import API, Path, api_paths, public_paths
 from internal.server.schema import CreateTask, Instruct, TaskConfigBody
+from internal.server.schema_mcp import McpServerBody
 from internal.server.webhook_schema import ChangedEndpoint, NewEndpoint, RotateSecret
 from internal.task.model import Reason
 from internal.task.state import State
@@ -107,6 +108,7 @@ async def test_bodies_have_the_members_that_are_described() -> None:
     assert described_members(schemas["NewWebhookEndpoint"]) == members_of(NewEndpoint)
     assert described_members(schemas["ChangedWebhookEndpoint"]) == members_of(ChangedEndpoint)
     assert described_members(schemas["RotateSecret"]) == members_of(RotateSecret)
+    assert described_members(schemas["NewMcpServer"]) == members_of(McpServerBody)
     content = instruct["content"]["application/json"]
     assert described_members(content["schema"]) == members_of(Instruct)
 

@@ -29,6 +29,7 @@ from codeforge.wiring.core import Core, Secrets, open_core
 from codeforge.wiring.worker import Worker, open_worker
 from internal.config.load import load_settings
 from internal.config.settings import Settings
+from internal.mcp.model import McpServer
 from internal.server.workers import Workers
 from internal.task.model import DEFAULT_TENANT, Task, TaskConfig, TaskSpec
 from internal.task.state import FINISHED, State
@@ -146,6 +147,7 @@ class Site:
         callback_url: str | None = None,
         access_token: str | None = None,
         ai_api_key: str | None = None,
+        mcp_servers: tuple[McpServer, ...] = (),
         **config: Any,
     ) -> str:
         """Queue a task for the demo agent; its id."""
@@ -158,6 +160,7 @@ class Site:
             callback_url=callback_url,
             access_token=access_token,
             ai_api_key=ai_api_key,
+            mcp_servers=mcp_servers,
         )
         submitted = await self.core.service.submit(spec)
         self.tasks.append(submitted.task.id)

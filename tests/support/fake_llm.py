@@ -50,12 +50,16 @@ def scripted(prompt: str, *steps: Json) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ModelCall:
-    """What a client asked: the key it sent, the newest prompt, and how often it was prompted."""
+    """
+    What a client asked: the key it sent, the newest prompt, how often it was prompted, and all of
+    it.
+    """
 
     key: str
     prompt: str
     prompts: int
     step: int
+    body: str = field(repr=False)
 
 
 class FakeLlm:
@@ -238,7 +242,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         asked = _Conversation.read(body)
         key = self.headers["x-api-key"] or self.headers["authorization"] or ""
-        self._llm.calls.append(ModelCall(key, asked.prompt, asked.prompts, asked.step))
+        self._llm.calls.append(
+            ModelCall(key, asked.prompt, asked.prompts, asked.step, json.dumps(body))
+        )
         self._follow(asked.script[asked.step], body)
 
     def _follow(self, step: Json, body: Json) -> None:

@@ -41,6 +41,7 @@ PERMANENT_KEYS = (
     _ANY.tokens("*"),
     _ANY.webhook_endpoints("*"),
     _ANY.webhook_endpoint("*", "*"),
+    _ANY.mcp_servers("*", "*"),
     # Doorbells: at most 64 entries, and nobody minds one too many.
     _ANY.bell("*", ""),
     _ANY.outbox_bell(),

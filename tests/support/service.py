@@ -28,6 +28,8 @@ from internal.git.model import Changes
 from internal.ids import random_token
 from internal.keys.registry import KeyRegistry
 from internal.keys.store import KeyStore
+from internal.mcp.registry import McpRegistry
+from internal.mcp.store import McpStore
 from internal.rdb.client import connect
 from internal.rdb.keys import Keys
 from internal.server.app import create_app
@@ -208,6 +210,7 @@ def make_deps(
         ops=ops,
         callers=callers,
         tokens=TokenRegistry(tokens, callers, SystemClock()),
+        mcp=McpRegistry(McpStore(redis, KEYS), box=box, clock=SystemClock()),
         audit=AuditLog(redis, KEYS, SystemClock(), count_lost=lambda: None),
         limiter=RateLimiter(redis, KEYS, limit=calls_per_minute) if calls_per_minute else None,
         webhooks=EndpointRegistry(webhook_store, signing, SystemClock()),

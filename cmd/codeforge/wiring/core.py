@@ -26,6 +26,8 @@ from internal.egress.client import HttpClient
 from internal.egress.guard import Guard
 from internal.keys.registry import KeyRegistry
 from internal.keys.store import KeyStore
+from internal.mcp.registry import McpRegistry
+from internal.mcp.store import McpStore
 from internal.rdb.client import connect
 from internal.rdb.health import check_encryption_key, check_server
 from internal.rdb.keys import Keys
@@ -75,6 +77,7 @@ class Core:
     service: TaskService
     queue: TaskQueue
     ops: Ops
+    mcp: McpRegistry
     store: TaskStore
     key_store: KeyStore
     registered: KeyRegistry
@@ -158,6 +161,7 @@ def _core(
         service=service,
         queue=queue,
         ops=ops,
+        mcp=McpRegistry(McpStore(redis, keys), box=box, clock=SystemClock()),
         store=store,
         key_store=key_store,
         registered=KeyRegistry(key_store, box, SystemClock()),

@@ -77,6 +77,7 @@ async def open_server(
             ops=core.ops,
             callers=callers,
             tokens=TokenRegistry(tokens, callers, SystemClock()),
+            mcp=core.mcp,
             audit=AuditLog(
                 core.redis, core.keys, SystemClock(), count_lost=metrics.count_lost_audit_entry
             ),

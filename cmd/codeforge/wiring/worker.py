@@ -201,6 +201,7 @@ def _executor(core: Core, disk: Disk, agents: AgentHost) -> Executor:
         disk.preparer(core.service),
         disk.workspaces,
         agents,
+        mcp=core.mcp,
         box=core.box,
         resolver=KeyResolver(core.key_store, core.box, SystemClock(), os.environ),
         domains=core.settings.git.provider_domains,

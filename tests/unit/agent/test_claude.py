@@ -61,13 +61,16 @@ def test_the_prompt_is_one_message_in_stream_json() -> None:
 
 
 def test_lines_go_in_and_out_as_stream_json() -> None:
-    """And no question is ever asked."""
+    """No question is ever asked, and no setting of the repository obeyed."""
     assert options() == [
         "-p",
         *("--output-format", "stream-json"),
         *("--input-format", "stream-json"),
         "--verbose",
         *("--permission-mode", "bypassPermissions"),
+        *("--setting-sources", "user"),
+        "--strict-mcp-config",
+        *("--add-dir", str(request().workspace)),
     ]
 
 

@@ -1,0 +1,1 @@
+"""What agents may be given: MCP servers of a tenant, of a project, of one task."""

@@ -1,0 +1,116 @@
+"""
+An MCP server that an agent is given: a program to start, or an address to call.
+
+The values of `env` and `headers` are secrets as a rule, and a URL's query can hold one: whole
+servers lie encrypted, and only `ShownServer` is ever told.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from internal.redact import SHORTEST_SECRET, mask_url
+
+_SECRET_NAME = re.compile(r"pass|pwd|secret|token|key|auth|cred|session|cookie|dsn", re.IGNORECASE)
+_PLAIN = re.compile(r"[A-Za-z]*|[0-9.:]*")
+"""Words and numbers: what a variable holds when it is a mode or a port, and no secret."""
+_SCHEME = re.compile(r"(?:Bearer|Basic|Token)\s+", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownServer:
+    """What may be told of a server: all but the values of its variables and headers."""
+
+    name: str
+    package: str | None = None
+    command: str | None = None
+    args: tuple[str, ...] = ()
+    env_names: tuple[str, ...] = ()
+    url: str | None = None
+    header_names: tuple[str, ...] = ()
+
+    @classmethod
+    def of_members(cls, members: Mapping[str, Any]) -> ShownServer:
+        """From what `dataclasses.asdict` made of one, through JSON."""
+        return cls(
+            name=members["name"],
+            package=members.get("package"),
+            command=members.get("command"),
+            args=tuple(members.get("args", ())),
+            env_names=tuple(members.get("env_names", ())),
+            url=members.get("url"),
+            header_names=tuple(members.get("header_names", ())),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class McpServer:
+    """
+    One server by its name. Exactly one of `package` (npm), `command` and `url` is set; `args` and
+    `env` belong to the first two, `headers` to the last.
+    """
+
+    name: str
+    package: str | None = None
+    command: str | None = None
+    args: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    url: str | None = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+
+    def shown(self) -> ShownServer:
+        """What may be told of it."""
+        return ShownServer(
+            name=self.name,
+            package=self.package,
+            command=self.command,
+            args=self.args,
+            env_names=tuple(self.env),
+            url=None if self.url is None else mask_url(self.url),
+            header_names=tuple(self.headers),
+        )
+
+    def secrets(self) -> tuple[str, ...]:
+        """
+        What must not appear in anything a run leaves.
+
+        A variable such as `NODE_ENV=production` is none: a diff with that word would be withheld.
+        """
+        values = {value for name, value in self._values() if _is_secret(name, value)}
+        return tuple(sorted(values))
+
+    def _values(self) -> Iterator[tuple[str, str]]:
+        yield from self.env.items()
+        for name, value in self.headers.items():
+            yield name, value
+            yield name, _SCHEME.sub("", value, count=1)
+        if self.url is not None:
+            yield from parse_qsl(urlsplit(self.url).query)
+
+
+def encode_servers(servers: Iterable[McpServer]) -> str:
+    """As JSON, with every secret: to be sealed."""
+    return json.dumps([asdict(server) for server in servers])
+
+
+def decode_servers(text: str) -> tuple[McpServer, ...]:
+    """What `encode_servers` made."""
+    rows: list[dict[str, Any]] = json.loads(text)
+    return tuple(McpServer(args=tuple(row.pop("args")), **row) for row in rows)
+
+
+def merge(*groups: Iterable[McpServer]) -> tuple[McpServer, ...]:
+    """By name, a later group wins; each stands where its name was first seen."""
+    merged = {server.name: server for group in groups for server in group}
+    return tuple(merged.values())
+
+
+def _is_secret(name: str, value: str) -> bool:
+    if len(value) < SHORTEST_SECRET:
+        return False
+    return _SECRET_NAME.search(name) is not None or _PLAIN.fullmatch(value) is None
