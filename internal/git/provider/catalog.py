@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from internal.egress.client import HttpClient
 from internal.git.model import ProviderName
 from internal.git.provider.base import Provider, TokenCheck, UnsupportedHost
+from internal.git.provider.bitbucket import Bitbucket, bitbucket_api, check_bitbucket_token
+from internal.git.provider.gitea import Gitea, check_gitea_token, gitea_api
 from internal.git.provider.github import GitHub, check_github_token, github_api
+from internal.git.provider.gitlab import GitLab, check_gitlab_token, gitlab_api
 from internal.git.provider.root import place_of, root_of
 from internal.git.remote import Remote, provider_of
 
@@ -38,8 +41,12 @@ def provider_for(
     match name:
         case ProviderName.GITHUB:
             return GitHub(github_api(http, place.root, token), place)
-        case _:
-            raise UnsupportedHost(f"{name} is not spoken yet")
+        case ProviderName.GITLAB:
+            return GitLab(gitlab_api(http, place.root, token), place)
+        case ProviderName.GITEA:
+            return Gitea(gitea_api(http, place.root, token), place)
+        case ProviderName.BITBUCKET:
+            return Bitbucket(bitbucket_api(http, place.root, token), place)
 
 
 async def check_token(
@@ -57,5 +64,9 @@ async def check_token(
     match name:
         case ProviderName.GITHUB:
             return await check_github_token(github_api(http, root, token))
-        case _:
-            raise UnsupportedHost(f"{name} is not spoken yet")
+        case ProviderName.GITLAB:
+            return await check_gitlab_token(gitlab_api(http, root, token))
+        case ProviderName.GITEA:
+            return await check_gitea_token(gitea_api(http, root, token))
+        case ProviderName.BITBUCKET:
+            return await check_bitbucket_token(bitbucket_api(http, root, token))

@@ -18,8 +18,9 @@ from internal.errors import CodeforgeError, Invalid
 from internal.git.model import PullRequest, PullRequestWanted
 from internal.git.provider.base import ProviderError
 
-# Lists of hosts lag behind what was just opened: GitHub's by up to some seconds.
-_LOOK_AGAIN_SECONDS = (0.5, 1.5, 3.0)
+# Hosts lag behind themselves by up to some seconds: their lists behind what was just opened, and
+# the check of a branch behind its push. The tool hub repeated for nine seconds for that reason.
+PAUSES_SECONDS = (0.5, 1.5, 3.0)
 _EXTRAS_SECONDS = 20.0
 
 Found = TypeVar("Found")
@@ -103,12 +104,12 @@ async def _open(
 ) -> tuple[Found, bool]:
     """The pull request, and whether it was opened as *request* says just now."""
     try:
-        return await host.create(request), True
+        return await _create(host, request), True
     except NoDrafts:
         warnings.append("draft: this repository has no drafts; the pull request is ready")
         return await _open(host, replace(request, draft=False), warnings)
     except AlreadyOpen:
-        return await _look_again(host, request.head), False
+        return await _find_announced(host, request.head), False
     except ProviderError as error:
         # Its answer was lost, perhaps after the deed. A limit of rate comes before the deed.
         lost = error.retryable and (error.status is None or error.status >= 500)
@@ -118,8 +119,17 @@ async def _open(
         return found, False
 
 
-async def _look_again(host: Host[Found], head: str) -> Found:
-    for seconds in _LOOK_AGAIN_SECONDS:
+async def _create(host: Host[Found], request: PullRequestWanted) -> Found:
+    for seconds in PAUSES_SECONDS:
+        try:
+            return await host.create(request)
+        except Invalid:
+            await asyncio.sleep(seconds)  # it may not have seen the push yet
+    return await host.create(request)
+
+
+async def _find_announced(host: Host[Found], head: str) -> Found:
+    for seconds in (*PAUSES_SECONDS, 0):
         found = await host.find_open(head)
         if found is not None:
             return found

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from internal.egress.url import parse_http_url
 from internal.errors import Invalid
+from internal.git.provider.base import ProviderError
 
 
 class Shape(BaseModel):
@@ -29,3 +30,15 @@ Number = Annotated[int, Field(gt=0, lt=2**53)]
 """The number of a pull request; JSON has no larger integers."""
 WebUrl = Annotated[str, AfterValidator(_web_url)]
 """An http(s) URL without user or password."""
+
+
+def branch_of(host: str, name: str | None) -> str:
+    """
+    The default branch *name* that *host* told.
+
+    Raises:
+        ProviderError: it told none, as for a repository without a commit.
+    """
+    if not name:
+        raise ProviderError(f"{host} names no default branch; the repository may be empty")
+    return name

@@ -22,13 +22,17 @@ def fit_title(text: str, limit: int) -> str:
     what is no character are gone, and no visible character is cut in two.
     """
     visible = _encodable(text).translate(_DIRECTION)
-    line = " ".join("".join(char if char.isprintable() else " " for char in visible).split())
+    line = " ".join("".join(char if _shows(char) else " " for char in visible).split())
     return _cut(line, limit) or "CodeForge"
 
 
 def fit_text(text: str, limit: int) -> str:
     """*text* in at most *limit* characters, with its lines; NUL, which no host stores, is gone."""
     return _cut(_encodable(text).replace("\0", ""), limit)
+
+
+def _shows(char: str) -> bool:
+    return char.isprintable() or char == _JOINER
 
 
 def _encodable(text: str) -> str:

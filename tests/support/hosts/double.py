@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import threading
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
@@ -57,6 +58,7 @@ class Fault:
     """What one request gets instead of, or after, what it asked for."""
 
     method: str
+    """A regular expression."""
     path: str
     """A regular expression for the end of the path."""
     status: int = 0
@@ -94,9 +96,13 @@ class HostDouble:
         self.takes_drafts = True
         self.renamed_from: str | None = None
         """The owner's old name, whose URLs still lead here."""
+        self.on_request: Callable[[], object] | None = None
+        """Called for every request, before the deed, on the server's threads."""
         self.port = 0
         self._description = Description(self.name)
         self._lock = threading.Lock()
+        self._idle = threading.Condition()
+        self._busy = 0
 
     @property
     def host(self) -> str:
@@ -144,11 +150,28 @@ class HostDouble:
         """The paths asked for by *method*, in order."""
         return [seen.path for seen in self.seen if seen.method == method]
 
+    def wait_until_idle(self) -> None:
+        """Return when every request that came is served, also those whose client is gone."""
+        with self._idle:
+            assert self._idle.wait_for(lambda: self._busy == 0, timeout=60)
+
     def answer(self, seen: Seen) -> tuple[Answer, Fault | None]:
         """What *seen* gets; on the server's threads."""
+        with self._idle:
+            self._busy += 1
+        try:
+            return self._answer(seen)
+        finally:
+            with self._idle:
+                self._busy -= 1
+                self._idle.notify_all()
+
+    def _answer(self, seen: Seen) -> tuple[Answer, Fault | None]:
         with self._lock:
             self.seen.append(seen)
             fault = self._fault(seen)
+        if self.on_request:
+            self.on_request()
         if fault and fault.hold:
             fault.hold()
         if fault and not fault.after and (fault.status or not fault.hold):
@@ -189,7 +212,9 @@ class HostDouble:
 
     def _fault(self, seen: Seen) -> Fault | None:
         for fault in self.faults:
-            if fault.method == seen.method and re.search(f"(?:{fault.path})$", seen.path):
+            if re.fullmatch(fault.method, seen.method) and re.search(
+                f"(?:{fault.path})$", seen.path
+            ):
                 fault.times -= 1
                 if fault.times <= 0:
                     self.faults.remove(fault)
@@ -227,9 +252,15 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     double: HostDouble
 
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing of clients that were killed; let everything else be seen."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type] # the base class's own types differ
+
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body in one packet: two would wait for each other's acknowledgement
 
     def __getattr__(self, name: str) -> Callable[[], None]:
         if name.startswith("do_"):

@@ -1,83 +1,16 @@
-"""
-One suite that every host of pull requests passes, over HTTP, against a double of its API.
-
-The doubles hold each request against the host's published description (tests/support/hosts).
-"""
+"""What a pull request becomes: one suite that every host passes, against its double."""
 
 from __future__ import annotations
-
-from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from internal.egress.client import HttpClient
-from internal.egress.guard import Guard
 from internal.errors import NotFound
-from internal.git.model import PullRequest, PullRequestState, PullRequestWanted
+from internal.git.model import ProviderName, PullRequest, PullRequestState
 from internal.git.provider.base import Provider
-from internal.git.provider.catalog import provider_for
-from internal.git.remote import parse_remote
-from tests.support.hosts.double import TOKEN, Fault, HostDouble, serving
-from tests.support.hosts.github import GitHubDouble
-
-_PULLS = "/(pulls|merge_requests|pullrequests)"
-_DOUBLES: list[type[HostDouble]] = [GitHubDouble]
-
-
-@pytest.fixture(params=_DOUBLES, ids=lambda double: double.name)
-def double(request: pytest.FixtureRequest) -> Iterator[HostDouble]:
-    """A host on loopback that complains of no request until the end of the test."""
-    kind: type[HostDouble] = request.param
-    host = kind()
-    with serving(host):
-        yield host
-    assert host.complaints == []
-
-
-@pytest.fixture
-async def http() -> AsyncIterator[HttpClient]:
-    """The client of the service, allowed to reach loopback."""
-    async with HttpClient(Guard(["127.0.0.0/8"]), user_agent="CodeForge/test") as client:
-        yield client
-
-
-@pytest.fixture
-def provider(double: HostDouble, http: HttpClient) -> Provider:
-    """The provider of the double's repository, with its token."""
-    return speak(double, http)
-
-
-def speak(double: HostDouble, http: HttpClient, *, token: str | None = TOKEN) -> Provider:
-    """A provider made as the service makes it, from the repository's URL and the settings."""
-    return provider_for(
-        parse_remote(double.clone_url()),
-        domains={"127.0.0.1": double.name},
-        base_url=None,
-        token=token,
-        http=http,
-    )
-
-
-def wanted(
-    *,
-    head: str = "codeforge/1",
-    base: str = "trunk",
-    title: str = "Add a login",
-    description: str = "What was done.\n\nAnd why: ü ✓",
-    draft: bool = False,
-    labels: tuple[str, ...] = (),
-    reviewers: tuple[str, ...] = (),
-) -> PullRequestWanted:
-    """A pull request as publishing wants it."""
-    return PullRequestWanted(
-        head=head,
-        base=base,
-        title=title,
-        description=description,
-        draft=draft,
-        labels=labels,
-        reviewers=reviewers,
-    )
+from internal.git.provider.catalog import check_token
+from tests.support.hosts.double import TOKEN, Fault, HostDouble
+from tests.support.hosts.speaking import wanted
 
 
 async def test_a_branch_without_a_pull_request_gets_one(
@@ -94,7 +27,7 @@ async def test_a_branch_without_a_pull_request_gets_one(
     assert opened == PullRequest(
         number=1, url=opened.url, state=PullRequestState.OPEN, branch="codeforge/1"
     )
-    assert opened.url.startswith(f"http://{double.host}/octo-org/hello-world/")
+    assert opened.url.startswith(f"http://{double.host}/{double.full_name}/")
 
 
 async def test_an_open_pull_request_is_brought_up_to_date(
@@ -209,34 +142,47 @@ async def test_a_draft_is_opened_as_one_and_stays_one(
     assert (pull.draft, pull.title) == (True, "Now with tests")
 
 
-async def test_fault_a15_an_answer_that_got_lost_is_not_asked_for_twice(
+async def test_who_a_token_belongs_to_is_told(double: HostDouble, http: HttpClient) -> None:
+    """
+    A good one has a name, a bad one a reason, and one that may not read its user is good.
+    """
+    base_url = f"http://{double.host}"
+    name = ProviderName(double.name)
+    good = await check_token(name, base_url=base_url, token=TOKEN, http=http)
+    bad = await check_token(name, base_url=f"{base_url}/", token="x" * 20, http=http)
+    double.faults.append(Fault(method="GET", path="/user", status=403))
+    narrow = await check_token(name, base_url=base_url + double.root, token=TOKEN, http=http)
+
+    assert good.ok
+    assert good.login
+    assert (bad.ok, bool(bad.reason)) == (False, True)
+    assert (narrow.ok, narrow.login) == (True, None)
+
+
+async def test_a_title_no_host_takes_is_made_to_fit(double: HostDouble, provider: Provider) -> None:
+    """
+    Too long, with line breaks, half a surrogate pair: it is cut by characters, drafts included.
+    """
+    title = "Füge 👩‍👩‍👧 hinzu\r\n\ud800 " + "ü" * 400
+
+    await provider.open_pull_request(wanted(title=title, draft=True))
+
+    [pull] = double.pulls
+    assert pull.title.startswith("Füge 👩‍👩‍👧 hinzu ? üü")
+    assert pull.title.endswith("ü…")
+    assert "\n" not in pull.title
+
+
+async def test_a_branch_with_strange_letters_is_found_again(
     double: HostDouble, provider: Provider
 ) -> None:
     """
-    The pull request was opened, but the connection broke before the answer: it is found.
+    Names are encoded for queries; quotes and backslashes do not end one.
     """
-    double.faults.append(Fault(method="POST", path=_PULLS, after=True))
+    head = "codeforge/ü\"+&#'%41"
+    double.branches.add(head)
+    first = await provider.open_pull_request(wanted(head=head))
 
-    opened = await provider.open_pull_request(wanted())
+    again = await provider.open_pull_request(wanted(head=head))
 
-    assert [pull.number for pull in double.pulls] == [opened.number]
-
-
-async def test_fault_a15_two_publishers_at_once_open_one_pull_request(
-    double: HostDouble, http: HttpClient
-) -> None:
-    """
-    Another one opens it between our look and our request; what the host then says is no failure.
-    """
-    list_path = "(pulls|merge_requests|pullrequests)"
-    double.faults.append(Fault(method="GET", path=list_path, hold=lambda: None, after=True))
-
-    def race() -> None:
-        double.open(title="the other's")
-
-    double.faults[0] = Fault(method="POST", path=_PULLS, hold=race)
-
-    opened = await speak(double, http).open_pull_request(wanted())
-
-    [pull] = double.pulls
-    assert (pull.title, opened.number) == ("Add a login", 1)
+    assert (first.number, again.number, again.branch) == (1, 1, head)
