@@ -137,6 +137,8 @@ class TaskQueue:
         """
         Go on to *to* (running) and record *fields* (base_commit, isolation, key_source).
 
+        `clone_mode` and `clone_seconds` among them count in the histogram of clones.
+
         Repeat it with the same *operation* until it answers.
 
         Raises:

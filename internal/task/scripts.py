@@ -9,8 +9,12 @@ from __future__ import annotations
 
 from internal.rdb.scripts import Script, load_lua
 from internal.task import state
+from internal.telemetry import buckets
 
-_PARTS = ("base", "registry", "events", "gates", "lists", "post", "runs", "restore", "homes")
+_PARTS = (
+    *("base", "counters", "registry", "events", "gates"),
+    *("lists", "post", "runs", "restore", "homes"),
+)
 _FROM = {"post": "internal.webhook"}
 """Parts of other packages: how a delivery is written is the webhook's business."""
 
@@ -18,7 +22,7 @@ _FROM = {"post": "internal.webhook"}
 def _library(last: str) -> str:
     parts = _PARTS[: _PARTS.index(last) + 1]
     texts = [load_lua(_FROM.get(part, "internal.task"), f"lua/lib/{part}") for part in parts]
-    return state.as_lua() + "".join(texts)
+    return state.as_lua() + buckets.as_lua() + "".join(texts)
 
 
 def _script(name: str, *, needs: str) -> Script:

@@ -16,7 +16,7 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
-from internal.telemetry.metrics import SPAN_ENDS
+from internal.telemetry.tracing import SPAN_ENDS
 
 log = structlog.get_logger(__name__)
 

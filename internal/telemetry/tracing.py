@@ -24,6 +24,9 @@ from internal.telemetry.traceparent import TraceParent, parse
 Value = str | int | float | bool | None
 """Of an attribute; None leaves it out."""
 
+SPAN_ENDS = ("exported", "failed", "dropped")
+"""What becomes of a recorded span: `failed` was not taken, `dropped` found no room."""
+
 _LONGEST_TEXT = 256
 
 

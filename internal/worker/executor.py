@@ -125,17 +125,25 @@ class Executor:
     async def _steps(self, run: Run, agent: Agent, secrets: Secrets) -> End:
         """Prepare, run, keep; every early end is an exception."""
         step = self._preparer.prepare(run.claim, agent, run.recorder, token=secrets.access_token)
+        began = self._clock.monotonic()
         with span("task.clone") as cloning:
             prepared = await self._until_stopped(run, step)
             cloning.set(**{semconv.CHECKOUT_MODE: prepared.workspace.mode.value})
-        await self._start_running(run, prepared, secrets)
+        await self._start_running(run, prepared, secrets, self._clock.monotonic() - began)
         with span("task.run", **{semconv.CLI_NAME: agent.name}):
             ended = await self._run_agent(run, agent, prepared, secrets)
         hidden = (*secrets.values(), *self._agents.credentials(agent))
         return await self._conclude(run, prepared, ended, hidden)
 
-    async def _start_running(self, run: Run, prepared: Prepared, secrets: Secrets) -> None:
-        fields = {"base_commit": prepared.base, "isolation": self._agents.isolation}
+    async def _start_running(
+        self, run: Run, prepared: Prepared, secrets: Secrets, cloned_seconds: float
+    ) -> None:
+        fields = {
+            "base_commit": prepared.base,
+            "isolation": self._agents.isolation,
+            "clone_mode": prepared.workspace.mode.value,
+            "clone_seconds": f"{cloned_seconds:.3f}",
+        }
         if secrets.key_source is not None:
             fields["key_source"] = secrets.key_source
         await run.recorder.flush()

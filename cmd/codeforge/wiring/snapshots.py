@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 from redis.asyncio import Redis
 
 from internal.rdb.keys import Keys
 from internal.server.workers import Workers
-from internal.telemetry.metrics import ClusterSnapshot
+from internal.telemetry.cluster import ClusterSnapshot
 
 
 class Snapshots:
@@ -25,15 +26,31 @@ class Snapshots:
     async def read(self) -> ClusterSnapshot:
         """One consistent look. Redis' errors pass through."""
         async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.time()
             pipe.hgetall(self._keys.counters())
             pipe.zcard(self._keys.leases())
-            pipe.zcard(self._keys.queued())
-            counters, leased, queued = await pipe.execute()
+            pipe.zcard(self._keys.dead_letters())
+            for line in (self._keys.queued(), self._keys.outbox()):
+                pipe.zcard(line)
+                pipe.zrange(line, 0, 0, withscores=True)
+            (seconds, micros), counters, leased, dead, *lines = await pipe.execute()
+        now = seconds * 1000 + micros / 1000
+        queued, oldest, undelivered, first_due = lines
         workers = await self._workers.list()
         return ClusterSnapshot(
             counters=cast("dict[str, str]", counters),
             tasks_in_progress=int(leased),
             queue_depth=int(queued),
+            queue_oldest_seconds=_age_seconds(oldest, now),
             workers_active=sum(worker.busy for worker in workers),
             workers_total=sum(worker.slots for worker in workers),
+            worker_processes=len(workers),
+            webhook_backlog=int(undelivered),
+            webhook_overdue_seconds=_age_seconds(first_due, now),
+            dead_letters=int(dead),
         )
+
+
+def _age_seconds(first: Sequence[tuple[str, float]], now_millis: float) -> float:
+    """How long ago the first entry's time was; 0 when there is none, or it is still to come."""
+    return max(0.0, (now_millis - first[0][1]) / 1000) if first else 0.0

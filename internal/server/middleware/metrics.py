@@ -11,7 +11,7 @@ from internal.server.deps import ObserveRequest
 
 log = structlog.get_logger(__name__)
 
-_UNMATCHED = "unmatched"
+_UNMATCHED = "unknown"  # version A's word
 _QUIET_ROUTES = frozenset({"/health", "/ready", "/metrics"})
 """Asked every few seconds by machines: logged at debug."""
 

@@ -35,7 +35,10 @@ local function count_usage()
   local today, counters = tenant_key(t.tenant, 'usage:' .. string.sub(STAMP(), 1, 10)), P .. 'counters'
   for name, spent in pairs({input_tokens = ARGV[12], output_tokens = ARGV[13]}) do
     redis.call('HINCRBY', today, name, spent)
-    redis.call('HINCRBY', counters, 'tokens:' .. ARGV[11] .. ':' .. name, spent)
+    count('tokens:' .. ARGV[11] .. ':' .. name, spent)
+  end
+  for _, name in ipairs({'cache_read_tokens', 'cache_creation_tokens'}) do
+    count('tokens:' .. ARGV[11] .. ':' .. name, string.match(ARGV[9], '"' .. name .. '":(%d+)') or 0)
   end
   redis.call('HINCRBYFLOAT', today, 'cost_usd', ARGV[14])
   redis.call('HINCRBYFLOAT', counters, 'cost_usd:' .. ARGV[11], ARGV[14])
@@ -66,7 +69,7 @@ record()
 set_state(t, to, reason ~= '' and because(reason) or nil)
 if to == 'completed' then emit(t, 'result', 'task_completed', ARGV[19]) else emit(t, 'system', 'task_failed', ARGV[19]) end
 announce(t, 'task.' .. to, to, ARGV[20])
-count_run(t, to)
+count_run(t, to, reason)
 if ARGV[12] ~= '0' or ARGV[13] ~= '0' or tonumber(ARGV[14]) > 0 then count_usage() end
 release(t)
 if to == 'completed' and ARGV[21] ~= '' then                    -- the next run begins in the same step: nobody is told `done`

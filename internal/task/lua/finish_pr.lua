@@ -22,6 +22,7 @@ set(t, {op = op, pr_url = url, pr_number = number, branch = branch, finished_at 
 set_state(t, 'pr_created')
 emit(t, 'git', 'pr_created', '{"pr_url":' .. quote(url) .. ',"pr_number":' .. text(number) .. ',"branch":' .. quote(branch)
   .. ',"updated":' .. (ARGV[7] == '1' and 'true' or 'false') .. '}')
+count('pull_requests:' .. (ARGV[7] == '1' and 'updated' or 'created'))
 announce(t, 'task.pr_created', 'pr_created', (f.changes and ',"changes_summary":' .. f.changes or '') .. ',"usage":' .. f.usage)
 close_run(t)
 return {'ok', 'pr_created'}

@@ -11,6 +11,7 @@ if f.token ~= ARGV[2] then return {'fenced', f.status} end
 if f.cancel then return {'cancelled'} end
 give_back(t, ARGV[5])
 set(t, {op = op, retries = f.retries + ARGV[6]})
+count((ARGV[6] == '1' and 'retries:' or 'handbacks:') .. ARGV[5])
 if delay > 0 then
   redis.call('ZADD', P .. 'due', NOW + delay, t.ref)
   wait_for(t, 'due', 'retry', NOW + delay)

@@ -26,6 +26,7 @@ local function take_back(ref, worker, charge)
   redis.call('ZADD', P .. 'leases', NOW + 60000, ref)           -- a broken one is told, and keeps nobody waiting
   assert(f.since and f.retain and PRIORITY[f.priority] and NEXT:find(' ' .. f.status .. '>', 1, true), 'broken document: ' .. ref)
   set(t, {lost = f.lost + charge})
+  count('leases_lost:' .. (charge == 1 and 'worker_lost' or 'claim_lost'))
   if f.cancel then
     release(t)
     cancel_run(t)

@@ -13,5 +13,6 @@ local fields = {op = ARGV[3]}
 for i = 5, #ARGV, 2 do fields[ARGV[i]] = ARGV[i + 1] end
 set(t, fields)
 if to == 'pushing' then set(t, {pushing = 1}) else set_state(t, to) end
+if fields.clone_mode then observe('clone:' .. fields.clone_mode, CLONE, tonumber(fields.clone_seconds) or 0) end
 save(t)
 return {'ok'}

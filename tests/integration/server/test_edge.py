@@ -288,8 +288,8 @@ async def test_requests_are_counted_by_their_route(
     assert service.seen == [
         ("GET", "/api/v1/tasks/{task_id}", 404),
         ("GET", "/api/v1/tasks", 200),
-        ("GET", "unmatched", 404),
-        ("GET", "unmatched", 401),
+        ("GET", "unknown", 404),
+        ("GET", "unknown", 401),
     ]
 
 

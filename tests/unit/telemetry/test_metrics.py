@@ -6,13 +6,16 @@ from collections.abc import Mapping
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from internal.telemetry.metrics import TASK_BUCKETS, ClusterSnapshot, Metrics
+from internal.telemetry.buckets import DURATION
+from internal.telemetry.cluster import ClusterSnapshot
+from internal.telemetry.metrics import Metrics
 
 COUNTERS = {
     "tasks:completed": "3",
-    "duration_sum:completed": "75.5",
-    "duration_bucket:completed:30": "2",
-    **{f"duration_bucket:completed:{bound}": "3" for bound in TASK_BUCKETS if bound >= 60},
+    "duration:completed:sum": "75.5",
+    "duration:completed:30": "2",
+    "duration:completed:60": "1",
+    "failures:timeout": "4",
     "webhook_deliveries:failed": "1",
     "tokens:claude-code:input_tokens": "120",
     "cost_usd:claude-code": "0.25",
@@ -55,7 +58,12 @@ def test_values_come_from_the_snapshot() -> None:
     assert _value(samples, "codeforge_tasks_total", status="completed") == 3
     assert _value(samples, "codeforge_tasks_total", status="failed") == 0
     assert _value(samples, "codeforge_queue_depth") == 7
+    assert _value(samples, "codeforge_queue_oldest_seconds") == 12.5
     assert _value(samples, "codeforge_workers_active") == 2
+    assert _value(samples, "codeforge_worker_processes") == 3
+    assert _value(samples, "codeforge_webhook_backlog") == 5
+    assert _value(samples, "codeforge_webhook_overdue_seconds") == 0.5
+    assert _value(samples, "codeforge_task_failures_total", reason="timeout") == 4
     assert _value(samples, "codeforge_webhook_deliveries_total", status="failed") == 1
     assert (
         _value(samples, "codeforge_agent_tokens_total", agent="claude-code", kind="input_tokens")
@@ -71,7 +79,7 @@ def test_the_histogram_is_whole() -> None:
     samples = _scrape(Metrics(), COUNTERS)
     name = "codeforge_tasks_duration_seconds"
 
-    bounds = [*(str(float(bound)) for bound in TASK_BUCKETS), "+Inf"]
+    bounds = [*(str(float(bound)) for bound in DURATION), "+Inf"]
     found = [_value(samples, f"{name}_bucket", status="completed", le=bound) for bound in bounds]
 
     assert found == [0, 2, 3, 3, 3, 3, 3, 3]
@@ -112,6 +120,11 @@ def _snapshot(counters: Mapping[str, str]) -> ClusterSnapshot:
         queue_depth=7,
         workers_active=2,
         workers_total=6,
+        queue_oldest_seconds=12.5,
+        worker_processes=3,
+        webhook_backlog=5,
+        webhook_overdue_seconds=0.5,
+        dead_letters=1,
     )
 
 

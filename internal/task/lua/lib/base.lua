@@ -4,7 +4,7 @@
 -- type, TTL and owner of each), so with a hash tag in the prefix everything lies in one Cluster slot.
 -- A *ref* is "<tenant>/<task id>". Times are Redis' milliseconds. The parts of this library are put in
 -- front of a script in this order, as far as it needs them (internal/task/scripts.py):
--- base, registry, events, gates, lists, post (of internal/webhook), runs, restore, homes.
+-- base, counters, registry, events, gates, lists, post (of internal/webhook), runs, restore, homes.
 --
 -- Two rules keep a script all or nothing: what can fail (decoding an argument) comes before the first
 -- write, and a number is written by `text`, because Redis would write 1795100000000 as 1.7951e+12.

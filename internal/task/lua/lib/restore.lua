@@ -65,6 +65,7 @@ local function status_before(t) return cjson.decode(t.f.prev).doc.status end
 
 -- End a create-pr run without a pull request: everything as before, with the reason. op: of the report, if any
 local function fail_publish(t, reason, message, op)
+  count('pull_requests:failed')
   set_state(t, status_before(t), because(reason))
   put_document_back(t)
   set(t, {pr_error = message, pr_reason = reason, op = op})
@@ -86,7 +87,7 @@ local function cancel_queued(t)
   emit(t, 'system', 'task_cancelled', '{}')
   set_state(t, status_before(t), because('canceled'))
   row(t, {status = 'failed', failure = failure, started_at = t.f.started_at, ended_at = NOW})
-  tell_failed(t, CANCELLED, failure)
+  tell_failed(t, 'canceled', CANCELLED, failure)
   put_document_back(t)
   close_run(t)
 end

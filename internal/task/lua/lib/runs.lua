@@ -1,7 +1,6 @@
 -- The end of a run: its lease and gates, its record, its webhook, its counters, its TTL.
 
 local CANCELLED = 'cancelled by user'
-local BUCKETS = {10, 30, 60, 120, 300, 600, 1800}               -- s, of the histogram of run times
 
 -- Give up the lease and the places at the gates; each gate lets one waiting entry go on.
 local function release(t)
@@ -43,14 +42,11 @@ local function announce(t, event, status, members)
     traceparent = f.traceparent, body = body}, to)
 end
 
-local function count_run(t, status)
-  local counters = P .. 'counters'
-  local seconds = t.f.started_at and (NOW - tonumber(t.f.started_at)) / 1000 or 0
-  redis.call('HINCRBY', counters, 'tasks:' .. status, 1)
-  redis.call('HINCRBYFLOAT', counters, 'duration_sum:' .. status, string.format('%.3f', seconds))
-  for _, bound in ipairs(BUCKETS) do
-    if seconds <= bound then redis.call('HINCRBY', counters, 'duration_bucket:' .. status .. ':' .. bound, 1) end
-  end
+-- A run that ended, and the time since its first claim, if it had one; reason: why it failed, else ''
+local function count_run(t, status, reason)
+  count('tasks:' .. status)
+  if reason ~= '' then count('failures:' .. reason) end
+  if t.f.started_at then observe('duration:' .. status, DURATION, (NOW - tonumber(t.f.started_at)) / 1000) end
 end
 
 -- The last step of every run: nothing of it stays but its record, and that for `retain` seconds.
@@ -66,11 +62,11 @@ local function failure_of(reason, message)
   return '{"reason":' .. quote(reason) .. ',"message":' .. quote(message) .. ',"retryable":false,"detail":null}'
 end
 -- The final event of a run that failed, its webhook and its counters.
-local function tell_failed(t, message, failure)
+local function tell_failed(t, reason, message, failure)
   local members = '"error":' .. quote(message) .. ',"failure":' .. failure
   emit(t, 'system', 'task_failed', '{' .. members .. ',"iteration":' .. t.f.iteration .. '}')
   announce(t, 'task.failed', 'failed', ',' .. members)
-  count_run(t, 'failed')
+  count_run(t, 'failed', reason)
 end
 -- End a run as failed for a reason that no worker reported.
 local function fail_run(t, reason, message)
@@ -78,7 +74,7 @@ local function fail_run(t, reason, message)
   set_state(t, 'failed', because(reason))
   set(t, {failure = failure, finished_at = NOW})
   if t.f.kind == 'retry' then redis.call('HDEL', t.key .. ':work', t.f.iteration) end  -- of the run before
-  tell_failed(t, message, failure)
+  tell_failed(t, reason, message, failure)
   close_run(t)
 end
 
