@@ -24,6 +24,7 @@ _COMMANDS = {
     "demo": "Show one task from request to result, with everything embedded.",
     "doctor": "Check this machine and say what to fix.",
     "task": "Submit tasks and follow them.",
+    "webhooks": "Register webhook endpoints and look at deliveries.",
     "config": "Look at the settings.",
     "version": "Print the version.",
 }

@@ -123,6 +123,35 @@ class Client:
     def stats(self) -> Document:
         return self._call("GET", "/stats")
 
+    def add_webhook(self, request: Mapping[str, Any]) -> Document:
+        """Register an endpoint from the API's body; its `secret` is in this answer only."""
+        return self._call("POST", "/webhooks/endpoints", json=dict(request))
+
+    def webhooks(self) -> Document:
+        """`{endpoints}`, with their health."""
+        return self._call("GET", "/webhooks/endpoints")
+
+    def change_webhook(self, endpoint: str, changes: Mapping[str, Any]) -> Document:
+        return self._call("PATCH", f"/webhooks/endpoints/{endpoint}", json=dict(changes))
+
+    def remove_webhook(self, endpoint: str) -> None:
+        self._call("DELETE", f"/webhooks/endpoints/{endpoint}")
+
+    def rotate_webhook_secret(self, endpoint: str) -> Document:
+        """The endpoint with its new `secret`; the one before is valid for another 24 h."""
+        return self._call("POST", f"/webhooks/endpoints/{endpoint}/rotate-secret")
+
+    def test_webhook(self, endpoint: str) -> Document:
+        """`{delivery_id}` of an event `webhook.test`."""
+        return self._call("POST", f"/webhooks/endpoints/{endpoint}/test")
+
+    def deliveries(self, **filters: str | int) -> Document:
+        """`{deliveries, next_cursor}`; filters as `GET /webhooks/deliveries` has them."""
+        return self._call("GET", "/webhooks/deliveries", params=filters)
+
+    def redeliver(self, delivery: str) -> Document:
+        return self._call("POST", f"/webhooks/deliveries/{delivery}/redeliver")
+
     def follow(self, task: str, *, after: int = 0) -> Iterator[Document]:
         """
         Every event with a number above *after*, until the task is finished.

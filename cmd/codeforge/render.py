@@ -34,6 +34,26 @@ def task_line(console: Console, task: Document) -> None:
     console.print(line, soft_wrap=True, highlight=False)
 
 
+def endpoint_line(console: Console, endpoint: Document) -> None:
+    """One line of a listing of webhook endpoints."""
+    state = endpoint.get("disabled_reason", "failing" if "failing_since" in endpoint else "on")
+    line = Text(f"{endpoint['id']}  ")
+    line.append(f"{state:<9}", style="green" if state == "on" else "bold red")
+    line.append(f"{_clean(endpoint['url'])}  ")
+    line.append(" ".join(event.removeprefix("task.") for event in endpoint["events"]), style="dim")
+    console.print(line, soft_wrap=True, highlight=False)
+
+
+def delivery_line(console: Console, delivery: Document) -> None:
+    """One line of a listing of deliveries."""
+    line = Text(f"{delivery['id']}  ")
+    style = {"delivered": "green", "failed": "bold red"}.get(delivery["status"], "yellow")
+    line.append(f"{delivery['status']:<10}", style=style)
+    line.append(f"{delivery['event']}  {delivery['created_at'][:19]}  ")
+    line.append(f"{delivery['attempt_count']}x {delivery.get('reason', '')}", style="dim")
+    console.print(line, soft_wrap=True, highlight=False)
+
+
 def task_page(console: Console, task: Document) -> None:
     """A whole task: the members a person asks for first."""
     usage, changes = task["usage_total"], task.get("changes_summary")

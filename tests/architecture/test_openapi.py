@@ -12,7 +12,7 @@ from internal.access.model import Scope
 from internal.server.routes import API, Path, api_paths, public_paths
 from internal.server.schema import CreateTask, Instruct, TaskConfigBody
 from internal.server.schema_mcp import McpServerBody
-from internal.server.webhook_schema import ChangedEndpoint, NewEndpoint, RotateSecret
+from internal.server.schema_webhooks import ChangedEndpoint, NewEndpoint, RotateSecret
 from internal.task.model import Reason
 from internal.task.state import State
 from internal.webhook.model import EventType, Off, Progress

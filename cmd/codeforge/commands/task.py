@@ -7,10 +7,7 @@ a refused request, 3 no such task or the wrong state, 4 no server.
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,17 +15,11 @@ import typer
 from rich.console import Console
 
 from codeforge import render
-from codeforge.client import ApiError, Client, Unreachable
-from codeforge.connection import open_client
-from internal.errors import Unavailable
+from codeforge.client import Client
+from codeforge.console import EXIT_FAILED, AsJson, Token, Url, connected, output, print_json
 
 app = typer.Typer(help="Submit tasks and follow them.", no_args_is_help=True)
 
-EXIT_FAILED, EXIT_REFUSED, EXIT_STATE, EXIT_UNREACHABLE = 1, 2, 3, 4
-
-Url = Annotated[str | None, typer.Option(help="Address of the server.", show_default=False)]
-Token = Annotated[str | None, typer.Option(help="API token.", show_default=False)]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the API's JSON.")]
 TaskId = Annotated[str, typer.Argument(metavar="TASK", help="Id of the task.")]
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Show its steps until it ends.")]
 
@@ -69,10 +60,10 @@ def submit(  # noqa: PLR0917 -- options of a command, never called with position
         request["callback_url"] = callback_url
     if label:
         request["labels"] = dict(_pair(text) for text in label)
-    with _client(url, token) as client:
+    with connected(url, token) as client:
         made = client.submit(request, idempotency_key=idempotency_key)
         if not follow:
-            _print(made, as_json, lambda console: console.print(made["id"], highlight=False))
+            output(made, as_json, lambda console: console.print(made["id"], highlight=False))
             return
         _follow(client, made["id"], as_json=as_json)
 
@@ -93,22 +84,22 @@ def list_tasks(
         filters["status"] = status
     if search:
         filters["q"] = search
-    with _client(url, token) as client:
+    with connected(url, token) as client:
         page = client.list(**filters)
 
         def show_all(console: Console) -> None:
             for task in page["tasks"]:
                 render.task_line(console, task)
 
-        _print(page, as_json, show_all)
+        output(page, as_json, show_all)
 
 
 @app.command()
 def show(task: TaskId, url: Url = None, token: Token = None, *, as_json: AsJson = False) -> None:
     """Show one task."""
-    with _client(url, token) as client:
+    with connected(url, token) as client:
         document = client.get(task, with_iterations=as_json)
-        _print(document, as_json, lambda console: render.task_page(console, document))
+        output(document, as_json, lambda console: render.task_page(console, document))
 
 
 @app.command()
@@ -121,7 +112,7 @@ def follow(
     as_json: AsJson = False,
 ) -> None:
     """Show the steps of a task until it ends."""
-    with _client(url, token) as client:
+    with connected(url, token) as client:
         _follow(client, task, after=after, as_json=as_json)
 
 
@@ -136,7 +127,7 @@ def instruct(
     as_json: AsJson = False,
 ) -> None:
     """Send a follow-up to a finished task."""
-    with _client(url, token) as client:
+    with connected(url, token) as client:
         seen = _last_event(client, task) if follow else 0
         answer = client.instruct(task, sys.stdin.read() if prompt == "-" else prompt)
         if follow:
@@ -148,7 +139,7 @@ def instruct(
 @app.command()
 def cancel(task: TaskId, url: Url = None, token: Token = None, *, as_json: AsJson = False) -> None:
     """End a queued or running task."""
-    with _client(url, token) as client:
+    with connected(url, token) as client:
         _say_state(client.cancel(task), as_json)
 
 
@@ -162,7 +153,7 @@ def retry(
     as_json: AsJson = False,
 ) -> None:
     """Run the failed iteration of a task again."""
-    with _client(url, token) as client:
+    with connected(url, token) as client:
         seen = _last_event(client, task) if follow else 0
         answer = client.retry(task)
         if follow:
@@ -182,9 +173,9 @@ def diff(
     as_json: AsJson = False,
 ) -> None:
     """Print the work as a patch for `git apply`."""
-    with _client(url, token) as client:
+    with connected(url, token) as client:
         if as_json:
-            _print_json(client.diff(task, iteration=iteration))
+            print_json(client.diff(task, iteration=iteration))
             return
         patch = client.patch(task, iteration=iteration)
         if output is not None:
@@ -193,26 +184,11 @@ def diff(
             sys.stdout.buffer.write(patch)
 
 
-@contextmanager
-def _client(url: str | None, token: str | None) -> Generator[Client]:
-    """A client whose errors become one line and an exit code."""
-    try:
-        with open_client(url, token) as client:
-            yield client
-    except ApiError as error:
-        _complain(str(error), *(f"  {name}: {text}" for name, text in error.fields.items()))
-        state = error.status in {404, 409, 410}
-        raise typer.Exit(EXIT_STATE if state else EXIT_REFUSED) from error
-    except (Unreachable, Unavailable) as error:
-        _complain(str(error))
-        raise typer.Exit(EXIT_UNREACHABLE) from error
-
-
 def _follow(client: Client, task: str, *, after: int = 0, as_json: bool) -> None:
     console = Console()
     for event in client.follow(task, after=after):
         if as_json:
-            _print_json(event)
+            print_json(event)
         else:
             render.event_line(console, event)
     document = client.get(task)
@@ -231,23 +207,7 @@ def _last_event(client: Client, task: str) -> int:
 
 
 def _say_state(answer: dict[str, Any], as_json: bool) -> None:
-    _print(answer, as_json, lambda console: console.print(answer["status"], highlight=False))
-
-
-def _print(document: dict[str, Any], as_json: bool, show: Callable[[Console], None]) -> None:
-    if as_json:
-        _print_json(document)
-    else:
-        show(Console())
-
-
-def _print_json(document: dict[str, Any]) -> None:
-    print(json.dumps(document, ensure_ascii=False), flush=True)
-
-
-def _complain(*lines: str) -> None:
-    for line in lines:
-        print(line, file=sys.stderr)
+    output(answer, as_json, lambda console: console.print(answer["status"], highlight=False))
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -11,11 +11,11 @@ from internal.errors import NotFound
 from internal.server.body import read_json
 from internal.server.deps import ServerDeps
 from internal.server.document import json_response
+from internal.server.document_webhooks import delivery_document, endpoint_document
 from internal.server.handlers.tasks import caller_of, tenant_of
 from internal.server.query import Query, read_choice, read_number, read_text
 from internal.server.schema import Empty
-from internal.server.webhook_document import delivery_document, endpoint_document
-from internal.server.webhook_schema import ChangedEndpoint, NewEndpoint, RotateSecret
+from internal.server.schema_webhooks import ChangedEndpoint, NewEndpoint, RotateSecret
 from internal.webhook.deliveries import Cursor
 from internal.webhook.model import Progress
 
