@@ -13,7 +13,7 @@ from pathlib import Path
 
 _COMMON_VARIABLES = frozenset({"PATH", "LANG", "TZ", "TERM"})
 _PROXY_VARIABLES = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"})
-_CA_VARIABLES = frozenset(
+CA_VARIABLES = frozenset(
     {
         "SSL_CERT_FILE",
         "SSL_CERT_DIR",
@@ -23,6 +23,7 @@ _CA_VARIABLES = frozenset(
         "GIT_SSL_CAINFO",
     }
 )
+"""They name files."""
 _DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
@@ -64,7 +65,7 @@ def allowed_environment(
     PATH, LANG, LC_*, TZ, TERM, the variables of proxies (either case) and of certificate
     authorities, and *names*. PATH is always set.
     """
-    allowed = _COMMON_VARIABLES | _CA_VARIABLES | frozenset(names)
+    allowed = _COMMON_VARIABLES | CA_VARIABLES | frozenset(names)
     environment = {
         name: value
         for name, value in source.items()

@@ -14,7 +14,7 @@ of a machine share):
                      freeze | thaw            on request; a lease that is over freezes by itself
                      end <a> <b>              SIGINT, a seconds later SIGTERM, b seconds later kill
                      kill
-    shim to worker   started <pid> | failed <step> <errno>
+    shim to worker   started <pid> | failed <step> <errno> <message>
                      frozen <t> | thawed <t>
                      exited <status> <cause>  of the agent itself; status as in Popen.returncode
                      gone                     nothing of the tree is left
@@ -39,6 +39,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType
 
+    from internal.process.enclosed import Enclosed
+
 FREEZE_MARGIN_SECONDS = 3.0
 """A tree freezes this long before its lease ends, so nothing of it runs beside the next claim."""
 
@@ -53,6 +55,7 @@ class Shim:
         self._control = control
         self._order = order
         self._agent = 0
+        self._enclosed: Enclosed | None = None
         self._exited = False
         self._cause = "exited"
         self._doomed = False
@@ -69,9 +72,10 @@ class Shim:
         """Start the agent and stay until nothing of its tree is left."""
         self._listen()
         try:
-            self._agent = spawn(self._order)
+            self._start()
         except StartError as error:
-            self._tell(f"failed {error.step} {error.number}")
+            _clear()
+            self._tell(f"failed {error.step} {error.number} {error.message}")
             return
         self._tell(f"started {self._agent}")
         _release_stdio()
@@ -90,6 +94,15 @@ class Shim:
         # No order by itself (service managers send it to everybody): `_obey` looks who died.
         signal_on_parent_death(signal.SIGTERM)
 
+    def _start(self) -> None:
+        if not self._order.front:
+            self._agent = spawn(self._order)
+            return
+        from internal.process.enclosed import spawn_enclosed  # noqa: PLC0415 - costs 5 ms
+
+        self._enclosed = spawn_enclosed(self._order)
+        self._agent = self._enclosed.pid
+
     def _reap(self) -> bool:
         """Collect the dead; True when nothing is left: without a child there is no descendant."""
         while True:
@@ -97,12 +110,25 @@ class Shim:
                 pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
                 return True
+            self._hear_inside()
             if pid == 0:
                 return False
-            if pid == self._agent and not self._exited:
-                self._exited = True
-                self._drain_until = time.monotonic() + self._order.drain_seconds
-                self._tell(f"exited {os.waitstatus_to_exitcode(status)} {self._cause}")
+            if self._enclosed and pid == self._enclosed.front:
+                self._enclosed = None
+                self._note_exit(-signal.SIGKILL)  # else its end was told from inside
+            elif pid == self._agent and not self._enclosed:
+                self._note_exit(os.waitstatus_to_exitcode(status))
+
+    def _hear_inside(self) -> None:
+        if self._enclosed and (status := self._enclosed.status()) is not None:
+            self._note_exit(status)
+
+    def _note_exit(self, status: int) -> None:
+        if self._exited:
+            return
+        self._exited = True
+        self._drain_until = time.monotonic() + self._order.drain_seconds
+        self._tell(f"exited {status} {self._cause}")
 
     def _obey(self) -> None:
         """Take the worker's packets; its death is the order to kill."""
@@ -161,6 +187,8 @@ class Shim:
     def _kill(self, now: float) -> float:
         """A round of killing; the next only after a while, for what the table did not show yet."""
         if now >= self._kill_at:
+            if self._enclosed:
+                self._enclosed.kill()
             kill_all(_tree)
             self._kill_at = time.monotonic() + self._patience_seconds
             self._patience_seconds = min(self._patience_seconds * 2, _LOOK_SECONDS)
@@ -169,6 +197,7 @@ class Shim:
     def _act_on_end(self, now: float) -> float | None:
         while self._steps and self._steps[0][0] <= now:
             number = self._steps.pop(0)[1]
+            self._hear_inside()
             if number == signal.SIGKILL:
                 self._doom("ended")
             elif not self._exited:  # reaped, its id may be another group's
@@ -220,6 +249,8 @@ class Shim:
         poll.register(self._wake, select.POLLIN)
         if not self._doomed:  # at its end of file it would be ready for ever
             poll.register(self._control, select.POLLIN)
+        if self._enclosed and not self._exited:
+            poll.register(self._enclosed, select.POLLIN)
         poll.poll(None if until is None else max(0.0, until - time.monotonic()) * 1000 + 1)
         with contextlib.suppress(BlockingIOError):
             os.read(self._wake, 4096)
@@ -240,6 +271,14 @@ def main() -> None:
 
 def _tree() -> list[Process]:
     return descendants(os.getpid())
+
+
+def _clear() -> None:
+    """Leave nothing of what could not be started."""
+    kill_all(_tree)
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            os.wait()
 
 
 def _only_wake(number: int, frame: FrameType | None) -> None:

@@ -41,8 +41,8 @@ class ShimLink:
         self._frozen_since: float | None = None
         self.pid: int | None = None
         """The agent's, once it was started."""
-        self.failed: tuple[str, int] | None = None
-        """The step and errno that kept the agent from starting."""
+        self.failed: tuple[str, int, str] | None = None
+        """The step and errno that kept the agent from starting, and what the sandbox said."""
         self.exited: tuple[int, str] | None = None
         """Status (as Popen.returncode) and cause, once the agent itself has ended."""
         self.is_gone = False
@@ -107,8 +107,8 @@ class ShimLink:
             case ["started", pid]:
                 self.pid = int(pid)
                 self._answer()
-            case ["failed", step, number]:
-                self.failed = (step, int(number))
+            case ["failed", step, number, *said]:
+                self.failed = (step, int(number), " ".join(said))
                 self._answer()
             case ["frozen", at]:
                 self._set_frozen(float(at), float(at))

@@ -14,6 +14,13 @@ import os
 import resource
 import signal
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FIRST_FILE = 100
+"""The descriptor from which a front reads the first of its files; the shim has far fewer open."""
+
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
@@ -28,6 +35,8 @@ class Order:
         "cwd",
         "drain_seconds",
         "environment",
+        "files",
+        "front",
         "no_new_privileges",
         "outage_grace_seconds",
         "rlimits",
@@ -45,6 +54,8 @@ class Order:
         drain_seconds: float,
         outage_grace_seconds: float,
         worker: int,
+        front: list[bytes] | None = None,
+        files: list[bytes] | None = None,
     ) -> None:
         self.argv = argv
         self.environment = environment
@@ -54,6 +65,8 @@ class Order:
         self.drain_seconds = drain_seconds
         self.outage_grace_seconds = outage_grace_seconds
         self.worker = worker
+        self.front = front or []
+        self.files = files or []
 
     def dump(self) -> bytes:
         """As bytes for `load` in another process of the same Python."""
@@ -66,17 +79,22 @@ class Order:
 
 
 class StartError(Exception):
-    """Nothing was started: *step* (fork, limits, cwd, exec) failed with the errno *number*."""
+    """
+    Nothing was started: *step* (fork, limits, cwd, exec, sandbox) failed with the errno *number*.
+    """
 
-    def __init__(self, step: str, number: int) -> None:
-        super().__init__(step, number)
+    def __init__(self, step: str, number: int, message: str = "") -> None:
+        super().__init__(step, number, message)
         self.step = step
         self.number = number
+        self.message = message
 
 
-def spawn(order: Order) -> int:
+def spawn(order: Order, enter: Callable[[], None] | None = None) -> int:
     """
     Start the agent on this process' stdin, stdout and stderr; its pid.
+
+    *enter* is called first in the new process.
 
     Raises:
         StartError: nothing runs.
@@ -88,7 +106,7 @@ def spawn(order: Order) -> int:
     except OSError as error:
         raise StartError("fork", error.errno or 0) from error
     if pid == 0:
-        _become_agent(order, shim, result)
+        _become_agent(order, shim, result, enter)
     os.close(result)
     answer = os.read(report, 64)
     os.close(report)
@@ -113,9 +131,11 @@ def signal_on_parent_death(number: int) -> None:
     _prctl(_PR_SET_PDEATHSIG, number)
 
 
-def _become_agent(order: Order, shim: int, result: int) -> None:
+def _become_agent(order: Order, shim: int, result: int, enter: Callable[[], None] | None) -> None:
     step = "limits"
     try:
+        if enter is not None:
+            enter()
         os.setsid()
         signal_on_parent_death(signal.SIGKILL)
         if os.getppid() != shim:

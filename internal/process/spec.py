@@ -10,19 +10,32 @@ from pathlib import Path
 from internal.process.limits import Limits
 from internal.process.lines import DEFAULT_MAX_LINE_BYTES
 
-Launcher = Callable[[Sequence[str], Mapping[str, str], Path], Sequence[str]]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Front:
+    """
+    What is put in front of an agent; see `enclosed`.
+
+    `argv` ends with the call of `enclosed.main`, to which descriptors are appended. It reads each
+    of `files` from a descriptor of its own, from `spawn.FIRST_FILE` on.
+    """
+
+    argv: Sequence[str]
+    files: Sequence[bytes] = ()
+
+
+Launcher = Callable[[Sequence[str], Mapping[str, str], Path], Front | None]
 """
-The seam for isolation: from argv, environment and working directory to the argv really started.
+The seam for isolation: from argv, environment and working directory to what is put in front.
 
-It may put a sandbox in front. The process it names must stay until the agent ends, and end with its
-status; what it starts must stay below it in the process tree.
+The front must make `enclosed.main` the first process of a PID namespace and end with it.
 """
 
 
-def no_isolation(argv: Sequence[str], environment: Mapping[str, str], cwd: Path) -> Sequence[str]:
+def no_isolation(argv: Sequence[str], environment: Mapping[str, str], cwd: Path) -> Front | None:
     """The launcher that puts nothing in front."""
-    del environment, cwd
-    return argv
+    del argv, environment, cwd
+    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

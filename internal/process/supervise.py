@@ -247,21 +247,25 @@ def _launch(spec: ProcessSpec) -> AgentProcess:
 
 def _order(spec: ProcessSpec) -> Order:
     environment = {**spec.environment, RUN_VARIABLE: spec.run_marker}
-    argv = spec.launcher(spec.argv, environment, spec.cwd)
+    front = spec.launcher(spec.argv, environment, spec.cwd)
     return Order(
-        argv=[os.fsencode(argument) for argument in argv],
+        argv=[os.fsencode(argument) for argument in spec.argv],
         environment={os.fsencode(k): os.fsencode(v) for k, v in environment.items()},
-        cwd=os.fsencode(spec.cwd),
+        cwd=os.fsencode(os.path.realpath(spec.cwd)),
         rlimits=spec.limits.rlimits(),
         no_new_privileges=spec.limits.no_new_privileges,
         drain_seconds=spec.drain_seconds,
         outage_grace_seconds=spec.outage_grace_seconds,
         worker=os.getpid(),
+        front=[os.fsencode(argument) for argument in front.argv] if front else [],
+        files=list(front.files) if front else [],
     )
 
 
-def _start_error(spec: ProcessSpec, step: str, number: int) -> StartFailed:
+def _start_error(spec: ProcessSpec, step: str, number: int, said: str) -> StartFailed:
     why = os.strerror(number)
+    if step == "sandbox":
+        return StartFailed(f"The agent's sandbox cannot be made: {said or why}", errno=number)
     if step == "cwd":
         return WorkingDirectoryMissing(f"Cannot enter {spec.cwd}: {why}", errno=number)
     if step == "exec" and number in {errno.ENOENT, errno.ENOTDIR}:

@@ -116,6 +116,29 @@ say("ready")
 os.kill(os.getppid(), getattr(signal, sys.argv[1]))
 time.sleep(600)
 """,
+    # Attacks the process above it in every way.
+    "patricide": """
+for number in set(signal.Signals) - {signal.SIGCHLD, signal.SIGCONT}:
+    os.kill(os.getppid(), number)
+say("ready")
+time.sleep(600)
+""",
+    # A daemon that carries nothing of the run but an open file.
+    "nameless": """
+file = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT)
+if os.fork() == 0:
+    os.setsid()
+    os.set_inheritable(file, True)
+    null = os.open("/dev/null", os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)
+    os.execve("/bin/sleep", ["sleep", "600"], {})
+os.close(file)
+while b"sleep" not in open(f"/proc/{os.getpid() + 1}/cmdline", "rb").read():
+    time.sleep(0.01)
+say("ready")
+time.sleep(600)
+""",
     # Counts up in a file, so that others see whether it runs.
     "counter": """
 def count(path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import resource
 import signal
 from pathlib import Path
@@ -12,6 +14,11 @@ from internal.process.spec import Cause
 from internal.process.supervise import AgentProcess, start
 from tests.integration.process.conftest import MakeSpec
 from tests.support.zoo import animal, eventually, process_state, survivors
+
+outside_only = pytest.mark.parametrize("isolation", ["none"], indirect=True)
+"""For what no agent in a sandbox can do: there is no shim to be seen."""
+
+inside_only = pytest.mark.parametrize("isolation", ["bwrap"], indirect=True)
 
 
 async def until_ready(agent: AgentProcess) -> None:
@@ -218,6 +225,7 @@ async def test_an_agent_that_closes_its_output_and_lives_can_be_ended(
         assert survivors(marker) == []
 
 
+@outside_only
 async def test_an_agent_that_kills_its_shim_does_not_get_away(
     make_spec: MakeSpec, marker: str
 ) -> None:
@@ -231,6 +239,7 @@ async def test_an_agent_that_kills_its_shim_does_not_get_away(
         assert survivors(marker) == []
 
 
+@outside_only
 async def test_an_agent_that_stops_its_shim_does_not_get_away(
     make_spec: MakeSpec, marker: str
 ) -> None:
@@ -245,3 +254,50 @@ async def test_an_agent_that_stops_its_shim_does_not_get_away(
 
         assert exit_.cause is Cause.ENDED
         assert survivors(marker) == []
+
+
+@inside_only
+async def test_an_agent_that_attacks_its_first_process_gets_nowhere(
+    make_spec: MakeSpec, marker: str
+) -> None:
+    """
+    In a sandbox the parent is the first process, which no signal from inside reaches.
+    """
+    async with await start(make_spec(animal("patricide"))) as agent:
+        await until_ready(agent)
+        exit_ = await agent.kill()
+
+        assert exit_.cause is Cause.ENDED
+        assert survivors(marker) == []
+
+
+@inside_only
+async def test_a_daemon_without_marker_goes_with_its_shim(
+    make_spec: MakeSpec, marker: str, tmp_path: Path
+) -> None:
+    """
+    Nothing outlives the end of the first process: neither an empty environment nor a session of its
+    own, nor the death of everybody who could look for it.
+    """
+    async with await start(make_spec(animal("nameless", tmp_path / "alive"))) as agent:
+        await until_ready(agent)
+        nameless = processes_that_hold(tmp_path / "alive")
+        shim = parent_of(parent_of(parent_of(agent.pid)))
+        os.kill(shim, signal.SIGKILL)
+        exit_ = await agent.wait()
+
+        assert exit_.cause is Cause.SHIM_LOST
+        assert len(nameless) == 1
+        await eventually(
+            lambda: not processes_that_hold(tmp_path / "alive"), "the nameless one is gone"
+        )
+
+
+def processes_that_hold(file: Path) -> list[int]:
+    """Pids of those that have *file* open."""
+    found: list[int] = []
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        with contextlib.suppress(OSError):
+            if link.readlink() == file:
+                found.append(int(link.parts[2]))
+    return sorted(set(found))

@@ -1,0 +1,185 @@
+"""
+An agent behind a front that encloses it: how the shim starts it there and hears of its end.
+
+Bubblewrap itself tells a death by signal as an exit code, keeps its pipes open, and ends everything
+with the agent. So it gets nothing to do but to start a process of ours as the first one of its PID
+namespace. That one starts the agent as the shim would, says what became of it, and stays until
+nothing is left inside; when it dies, the kernel kills all that is inside.
+
+The order goes in by descriptor, in memory: neither the arguments nor the environment of the front
+or of the first process hold anything of the agent's.
+
+Packets from inside to the shim (SOCK_SEQPACKET, ASCII):
+
+    here                     by the agent before it becomes its program; the kernel adds its pid
+    started | failed <step> <errno>
+    exited <status>          of the agent, told before its pid is free; as in Popen.returncode
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import signal
+import socket
+import struct
+import sys
+
+from internal.process.spawn import FIRST_FILE, Order, StartError, spawn
+
+_START_SECONDS = 20.0  # takes 20 ms; a front may wait for a dead network disk
+_COMPLAINT_BYTES = 2000
+_CREDENTIALS = struct.Struct("3i")
+
+
+class Enclosed:
+    """A running agent behind its front; `pid` is the agent's as seen from outside."""
+
+    def __init__(self, front: int, pid: int, inside: socket.socket) -> None:
+        self.pid = pid
+        self.front = front
+        self._inside = inside
+        self._inside.setblocking(False)
+
+    def fileno(self) -> int:
+        """Readable when something was said."""
+        return self._inside.fileno()
+
+    def status(self) -> int | None:
+        """How the agent ended, when that was said since the last call."""
+        try:
+            words = self._inside.recv(64).split()
+        except OSError:  # nothing said, or nobody there any more
+            return None
+        return int(words[1]) if words else None
+
+    def kill(self) -> None:
+        """Kill the front, and with it everything inside; only before it is reaped."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.front, signal.SIGKILL)
+
+
+def spawn_enclosed(order: Order) -> Enclosed:
+    """
+    Start the agent behind `order.front` on this process' stdin, stdout and stderr.
+
+    Raises:
+        StartError: nothing runs; its step is `sandbox` when the front failed.
+    """
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+    ours.settimeout(_START_SECONDS)
+    complaints = os.memfd_create("complaints")
+    with theirs:
+        front = _start_front(order, theirs.fileno(), complaints)
+    try:
+        return Enclosed(front, _hear_start(ours), ours)
+    except OSError as error:
+        raise StartError("sandbox", error.errno or 0, _content(complaints)) from error
+    except StartError:
+        ours.close()
+        raise
+    finally:
+        os.close(complaints)
+
+
+def main() -> None:
+    """Entry point inside; the arguments are the descriptors of socket, order, and stdio."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # as the first process it is deaf to it then
+    inherited = [int(argument) for argument in sys.argv[-5:]]
+    for fd in inherited:
+        os.set_inheritable(fd, False)
+    shim, dumped, *stdio = inherited
+    with open(dumped, "rb") as file:
+        order = Order.load(file.read())
+
+    def enter() -> None:
+        for target, fd in enumerate(stdio):
+            os.dup2(fd, target)
+        os.write(shim, b"here")
+
+    try:
+        agent = spawn(order, enter)
+    except StartError as error:
+        os.write(shim, f"failed {error.step} {error.number}".encode())
+        return
+    os.write(shim, b"started")
+    for fd in stdio:  # their end of file has to mean that the agent's tree closed them
+        os.close(fd)
+    _stay(agent, shim)
+
+
+def _stay(agent: int, shim: int) -> None:
+    """Collect the dead until nothing is left inside; tell of the agent before its pid is free."""
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            dead = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
+            assert dead is not None  # noqa: S101 - for the type checker: it waits
+            if dead.si_pid == agent:
+                signalled = dead.si_code != os.CLD_EXITED
+                status = -dead.si_status if signalled else dead.si_status
+                with contextlib.suppress(OSError):
+                    os.write(shim, f"exited {status}".encode())
+            os.waitpid(dead.si_pid, 0)
+
+
+def _hear_start(inside: socket.socket) -> int:
+    """The agent's pid, once it runs; OSError when the front failed, StartError when the agent."""
+    pid = 0
+    while True:
+        packet, attached, _, _ = inside.recvmsg(256, socket.CMSG_SPACE(_CREDENTIALS.size))
+        match packet.split():
+            case [b"here"]:
+                pid = int(_CREDENTIALS.unpack(attached[0][2])[0])
+            case [b"started"]:
+                return pid
+            case [b"failed", step, number]:
+                raise StartError(step.decode(), int(number))
+            case _:
+                raise ConnectionAbortedError
+
+
+def _start_front(order: Order, inside: int, complaints: int) -> int:
+    stdio = [os.dup(fd) for fd in (0, 1, 2)]
+    files = [_in_memory(content) for content in (order.dump(), *order.files)]
+
+    def redirect() -> None:
+        null = os.open("/dev/null", os.O_RDWR)
+        for target, fd in enumerate((null, null, complaints)):
+            os.dup2(fd, target)
+        for fd in (inside, files[0], *stdio):
+            os.set_inheritable(fd, True)
+        for target, fd in enumerate(files[1:], FIRST_FILE):
+            os.dup2(fd, target)
+
+    descriptors = (inside, files[0], *stdio)
+    front = Order(
+        argv=[*order.front, *(str(fd).encode() for fd in descriptors)],
+        environment=dict(os.environb),
+        cwd=order.cwd,
+        rlimits=[limit for limit in order.rlimits if limit[0] == resource.RLIMIT_CORE],
+        no_new_privileges=False,  # a front may need its own, and gives them up itself
+        drain_seconds=0,
+        outage_grace_seconds=0,
+        worker=0,
+    )
+    try:
+        return spawn(front, redirect)
+    except StartError as error:
+        step = "sandbox" if error.step == "exec" else error.step
+        raise StartError(step, error.number, os.strerror(error.number)) from error
+    finally:
+        for fd in (*stdio, *files):
+            os.close(fd)
+
+
+def _in_memory(content: bytes) -> int:
+    fd = os.memfd_create("file")
+    os.write(fd, content)
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd
+
+
+def _content(fd: int) -> str:
+    return os.pread(fd, _COMPLAINT_BYTES, 0).decode(errors="replace").strip()

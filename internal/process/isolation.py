@@ -1,0 +1,185 @@
+"""
+Whether agents can be isolated here: found out by running something in the very sandbox they get.
+
+That a program is installed says little: kernels, container runtimes and distributions forbid what
+it needs in many ways. So the probe makes a workspace beside the real ones, starts a shell in it
+through shim and sandbox, and looks that it could write there and not see out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from internal.errors import CodeforgeError, Invalid
+from internal.process.leftovers import own_marker
+from internal.process.sandbox import Sandbox
+from internal.process.spec import Launcher, ProcessSpec, no_isolation
+from internal.process.supervise import start
+
+Wanted = Literal["auto", "bwrap", "none"]
+
+PROGRAM = "bwrap"
+_PROBE_SECONDS = 30.0  # takes 0.1 s
+_WRITTEN = "written"
+_SCRIPT = f'test ! -e "$1" && test $PPID = 1 && echo {_WRITTEN} >probe'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """Where this worker keeps things, as far as a sandbox must know."""
+
+    data_dir: Path
+    workspace_base: Path
+    user_home: Path
+
+    @property
+    def private(self) -> tuple[Path, ...]:
+        """Both as they were named and as they are."""
+        named = (self.data_dir, self.workspace_base, self.user_home)
+        return tuple(dict.fromkeys((*named, *(path.resolve() for path in named))))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Isolation:
+    """What stands between agents and the machine."""
+
+    name: Literal["bwrap", "none"]
+    reason: str | None = None
+    """Why it is none, and what to do about it; None when that was wanted, or when it is not."""
+    sandbox: Sandbox | None = None
+
+    def launcher(self, *, readable: Sequence[Path] = ()) -> Launcher:
+        """For one run, which may read *readable* besides what every run may."""
+        return self.sandbox.launcher(readable=readable) if self.sandbox else no_isolation
+
+
+NOT_WANTED = Isolation(name="none")
+
+
+async def find_isolation(
+    wanted: Wanted,
+    places: Places,
+    *,
+    readable: Sequence[Path] = (),
+    environment: Mapping[str, str],
+) -> Isolation:
+    """
+    What is *wanted*, as far as it works here; *readable* is shown to all agents.
+
+    Raises:
+        Invalid: bwrap is wanted and does not work, or *readable* would show what is ours.
+    """
+    for path in readable:
+        if any(own.is_relative_to(path.resolve()) for own in places.private):
+            raise Invalid(f"{path} holds directories that agents must not see.")
+    if wanted == "none":
+        return NOT_WANTED
+    program = shutil.which(PROGRAM, path=environment.get("PATH"))
+    reason = "bubblewrap (bwrap) is not installed"
+    if program is not None:
+        sandbox = Sandbox(bubblewrap=program, private=places.private, readable=tuple(readable))
+        failure = await _try(sandbox, places.workspace_base, environment)
+        if failure is None:
+            return Isolation(name="bwrap", sandbox=sandbox)
+        reason = explain(failure)
+    if wanted == "bwrap":
+        raise Invalid(f"workers.isolation is bwrap, which does not work here: {reason}.")
+    return Isolation(name="none", reason=reason)
+
+
+def explain(failure: str) -> str:
+    """What bubblewrap said, with what is known to help."""
+    words = " ".join(failure.split())[:400]
+    if "Unknown option" in words:
+        return f"bubblewrap 0.8 or later is needed ({words})"
+    for setting, bad, advice in _SETTINGS:
+        if _read(setting) == bad:
+            return f"{words}; {advice}"
+    if any(os.path.exists(path) for path in ("/.dockerenv", "/run/.containerenv")):
+        return (
+            f"{words}; this container's profile forbids user namespaces or mounts: see "
+            "docs/isolation.md"
+        )
+    return words
+
+
+_SETTINGS = (
+    (
+        "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
+        "1",
+        "AppArmor keeps user namespaces from programs without a profile: give bwrap one "
+        "(docs/isolation.md)",
+    ),
+    (
+        "/proc/sys/kernel/unprivileged_userns_clone",
+        "0",
+        "user namespaces are switched off: sysctl kernel.unprivileged_userns_clone=1",
+    ),
+    (
+        "/proc/sys/user/max_user_namespaces",
+        "0",
+        "user namespaces are switched off: sysctl user.max_user_namespaces=15000",
+    ),
+)
+"""What the kernel's own settings say against it, and what to do."""
+
+
+async def _try(sandbox: Sandbox, base: Path, environment: Mapping[str, str]) -> str | None:
+    """What went wrong, None when all was as it should be."""
+    try:
+        place = await asyncio.to_thread(_make_place, base)
+    except OSError as error:
+        return f"no workspace can be made in {base}: {error.strerror}"
+    try:
+        async with asyncio.timeout(_PROBE_SECONDS):
+            return await _run(sandbox, place, environment)
+    except TimeoutError:
+        return f"a shell in the sandbox did not end within {_PROBE_SECONDS:g} s"
+    except CodeforgeError as error:
+        return error.message
+    finally:
+        await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
+
+
+def _make_place(base: Path) -> Path:
+    """A workspace like those of runs, and a file beside it that no agent may see."""
+    base.mkdir(parents=True, exist_ok=True, mode=0o700)
+    place = Path(tempfile.mkdtemp(prefix=".probe-", dir=base))
+    for name in ("tree", "home"):
+        (place / name).mkdir()
+    (place / "outside").touch()
+    return place
+
+
+async def _run(sandbox: Sandbox, place: Path, environment: Mapping[str, str]) -> str | None:
+    tree, home = place / "tree", place / "home"
+    spec = ProcessSpec(
+        argv=("/bin/sh", "-c", _SCRIPT, "sh", str(place / "outside")),
+        environment={"PATH": environment.get("PATH", os.defpath), "HOME": str(home)},
+        cwd=tree,
+        run_marker=str(own_marker(home="probe", claim=place.name.removeprefix("."))),
+        launcher=sandbox.launcher(),
+    )
+    async with await start(spec) as shell:
+        async for _ in shell.stdout_lines():
+            pass
+        end = await shell.wait()
+    if end.code != 0:
+        return f"a shell in the sandbox ended with {end.code} ({shell.stderr_tail.strip()})"
+    if _read(str(tree / "probe")) != _WRITTEN:
+        return "what a shell in the sandbox wrote into its workspace is not there"
+    return None
+
+
+def _read(path: str) -> str | None:
+    try:
+        return Path(path).read_text().strip()
+    except OSError:
+        return None
