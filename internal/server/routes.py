@@ -127,9 +127,14 @@ def api_paths(deps: ServerDeps) -> list[Path]:
         Path("/webhooks/endpoints", {"GET": hooks.list, "POST": hooks.create}, scope=admin),
         Path("/webhooks/endpoints/{id}", one_hook, scope=admin),
         Path("/webhooks/endpoints/{id}/rotate-secret", {"POST": hooks.rotate}, scope=admin),
-        Path("/webhooks/endpoints/{id}/test", {"POST": hooks.test}, scope=admin),
+        Path("/webhooks/endpoints/{id}/test", {"POST": hooks.test}, scope=admin, limited=True),
         Path("/webhooks/deliveries", {"GET": hooks.deliveries}, scope=admin),
-        Path("/webhooks/deliveries/{id}/redeliver", {"POST": hooks.redeliver}, scope=admin),
+        Path(
+            "/webhooks/deliveries/{id}/redeliver",
+            {"POST": hooks.redeliver},
+            scope=admin,
+            limited=True,
+        ),
         *(
             Path(
                 path,

@@ -1,8 +1,12 @@
 """The door of one server process (who calls, tokens, the audit log) with a clock that stands."""
 
+# redis-py leaves its **kwargs untyped.
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 from datetime import datetime
+from typing import cast
 
 from redis.asyncio import Redis
 
@@ -16,6 +20,17 @@ from tests.support.key_desk import StillClock
 
 CONFIGURED_TOKEN = "the-token-of-the-settings"  # noqa: S105
 KEYS = Keys("test:")
+
+
+async def make_older(redis: Redis, key: str, seconds: float) -> None:
+    """
+    Let *seconds* pass for a rate limit's window.
+
+    Its clock is Redis' own, so its calls go back in time instead of the clock going on.
+    """
+    calls = await redis.zrange(key, 0, -1, withscores=True)
+    for call, at in cast("list[tuple[str, float]]", calls):
+        await redis.zadd(key, {call: at - seconds * 1000})
 
 
 class Gatehouse:

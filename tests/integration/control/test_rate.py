@@ -12,16 +12,11 @@ from redis.asyncio import Redis
 from internal.control.rate import WINDOW_SECONDS, RateLimiter
 from internal.rdb.keys import Keys
 from internal.rdb.scripts import Script, load_lua
+from tests.support.gatehouse import make_older
 
 KEYS = Keys("test:")
 WINDOW_MS = WINDOW_SECONDS * 1000
 KEY = KEYS.rate("acme", "ci", "tasks")
-
-
-async def make_older(redis: Redis, millis: int) -> None:
-    """The clock is Redis' own, so the calls go back in time instead of it going on."""
-    for call, at in await redis.zrange(KEY, 0, -1, withscores=True):
-        await redis.zadd(KEY, {call: at - millis})
 
 
 async def test_ten_calls_pass_and_the_eleventh_waits(redis_client: Redis) -> None:
@@ -55,12 +50,12 @@ async def test_a_refused_call_counts_for_nothing(redis_client: Redis) -> None:
     """
     limiter = RateLimiter(redis_client, KEYS, limit=2)
     await limiter.take("acme", "ci", "tasks")
-    await make_older(redis_client, 59_000)
+    await make_older(redis_client, KEY, 59)
     await limiter.take("acme", "ci", "tasks")
 
     waits = [(await limiter.take("acme", "ci", "tasks")).wait_ms for _ in range(50)]
     assert all(0 < wait <= 1000 for wait in waits)
-    await make_older(redis_client, max(waits))
+    await make_older(redis_client, KEY, max(waits) / 1000)
 
     assert (await limiter.take("acme", "ci", "tasks")).granted
     assert not (await limiter.take("acme", "ci", "tasks")).granted
@@ -73,11 +68,11 @@ async def test_the_window_slides(redis_client: Redis) -> None:
     limiter = RateLimiter(redis_client, KEYS, limit=4)
     for _ in range(4):
         await limiter.take("acme", "ci", "tasks")
-        await make_older(redis_client, 14_000)
+        await make_older(redis_client, KEY, 14)
 
     told = [await limiter.take("acme", "ci", "tasks") for _ in range(2)]
     assert [one.granted for one in told] == [False, False]
-    await make_older(redis_client, 5_000)  # the first is 61 s old, the second 47 s
+    await make_older(redis_client, KEY, 5)  # the first is 61 s old, the second 47 s
     told = [await limiter.take("acme", "ci", "tasks") for _ in range(2)]
 
     assert [one.granted for one in told] == [True, False]
@@ -90,7 +85,7 @@ async def test_a_lowered_limit_waits_for_as_many_as_are_too_much(redis_client: R
     """
     for _ in range(5):
         await RateLimiter(redis_client, KEYS, limit=10).take("acme", "ci", "tasks")
-        await make_older(redis_client, 10_000)
+        await make_older(redis_client, KEY, 10)
 
     told = await RateLimiter(redis_client, KEYS, limit=2).take("acme", "ci", "tasks")
 

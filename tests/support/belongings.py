@@ -1,0 +1,126 @@
+"""
+What a tenant can own, one object of each kind, and a request for every route that could reach it.
+
+A route without a row here fails tests/integration/server/test_every_route.py: whoever adds a route
+says what of it belongs to somebody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import httpx2
+
+from internal.git.model import Changes, Diff
+from internal.task.diffstore import pack
+from internal.task.model import Work
+from tests.support.service import Service, body, completed
+
+
+class Reach(StrEnum):
+    """What a request is about, which decides what another tenant gets."""
+
+    ONE = "names one object: 404"
+    MANY = "lists objects: 200, and none of them is in it"
+    NEW = "makes an object: of the caller's own tenant"
+    ALL = "is about the deployment: the same for everybody"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A good request of the owner. Braces in `path` name a member of the belongings."""
+
+    reach: Reach
+    path: str
+    body: Mapping[str, Any] | None = None
+
+
+KEY = {"name": "key", "provider": "github", "token": "ghp_" + "a1B2" * 9}
+MCP = {"name": "mcp", "package": "@example/mcp"}
+HOOK = {"url": "https://hooks.example/x"}
+
+ROWS: Mapping[tuple[str, str], Row] = {
+    ("POST", "/tasks"): Row(Reach.NEW, "/tasks", body()),
+    ("GET", "/tasks"): Row(Reach.MANY, "/tasks"),
+    ("GET", "/tasks/{task_id}"): Row(Reach.ONE, "/tasks/{task}"),
+    ("GET", "/tasks/{task_id}/stream"): Row(Reach.ONE, "/tasks/{task}/stream"),
+    ("GET", "/tasks/{task_id}/events"): Row(Reach.ONE, "/tasks/{task}/events"),
+    ("GET", "/tasks/{task_id}/diff"): Row(Reach.ONE, "/tasks/{task}/diff"),
+    ("POST", "/tasks/{task_id}/retry"): Row(Reach.ONE, "/tasks/{task}/retry"),
+    ("POST", "/tasks/{task_id}/instruct"): Row(
+        Reach.ONE, "/tasks/{task}/instruct", {"prompt": "Go on"}
+    ),
+    ("POST", "/tasks/{task_id}/cancel"): Row(Reach.ONE, "/tasks/{task}/cancel"),
+    ("POST", "/keys"): Row(Reach.NEW, "/keys", KEY | {"name": "another"}),
+    ("GET", "/keys"): Row(Reach.MANY, "/keys"),
+    ("GET", "/keys/{name}"): Row(Reach.ONE, "/keys/{key}"),
+    ("GET", "/keys/{name}/verify"): Row(Reach.ONE, "/keys/{key}/verify"),
+    ("DELETE", "/keys/{name}"): Row(Reach.ONE, "/keys/{key}"),
+    ("POST", "/tokens"): Row(Reach.NEW, "/tokens", {"name": "another", "scopes": ["read"]}),
+    ("GET", "/tokens"): Row(Reach.MANY, "/tokens"),
+    ("DELETE", "/tokens/{name}"): Row(Reach.ONE, "/tokens/{token}"),
+    ("GET", "/audit"): Row(Reach.MANY, "/audit"),
+    ("POST", "/mcp/servers"): Row(Reach.NEW, "/mcp/servers", MCP | {"name": "another"}),
+    ("GET", "/mcp/servers"): Row(Reach.MANY, "/mcp/servers"),
+    ("DELETE", "/mcp/servers/{name}"): Row(Reach.ONE, "/mcp/servers/{mcp}"),
+    ("POST", "/webhooks/endpoints"): Row(Reach.NEW, "/webhooks/endpoints", HOOK),
+    ("GET", "/webhooks/endpoints"): Row(Reach.MANY, "/webhooks/endpoints"),
+    ("GET", "/webhooks/endpoints/{id}"): Row(Reach.ONE, "/webhooks/endpoints/{hook}"),
+    ("PATCH", "/webhooks/endpoints/{id}"): Row(
+        Reach.ONE, "/webhooks/endpoints/{hook}", {"description": "mine"}
+    ),
+    ("POST", "/webhooks/endpoints/{id}/rotate-secret"): Row(
+        Reach.ONE, "/webhooks/endpoints/{hook}/rotate-secret"
+    ),
+    ("POST", "/webhooks/endpoints/{id}/test"): Row(Reach.ONE, "/webhooks/endpoints/{hook}/test"),
+    ("GET", "/webhooks/deliveries"): Row(Reach.MANY, "/webhooks/deliveries"),
+    ("POST", "/webhooks/deliveries/{id}/redeliver"): Row(
+        Reach.ONE, "/webhooks/deliveries/{delivery}/redeliver"
+    ),
+    ("DELETE", "/webhooks/endpoints/{id}"): Row(Reach.ONE, "/webhooks/endpoints/{hook}"),
+    ("DELETE", "/tasks/{task_id}"): Row(Reach.ONE, "/tasks/{task}"),
+    ("GET", "/agents"): Row(Reach.ALL, "/agents"),
+    ("GET", "/workers"): Row(Reach.ALL, "/workers"),
+    ("GET", "/stats"): Row(Reach.ALL, "/stats"),
+}
+"""By method and template, in an order in which the owner can send all of them."""
+
+
+@dataclass(frozen=True)
+class Belongings:
+    """Names of one object of each kind, as `Row.path` has them."""
+
+    task: str
+    hook: str
+    delivery: str
+    key: str = "key-of-the-owner"
+    token: str = "token-of-the-owner"  # noqa: S105 -- a name
+    mcp: str = "mcp-of-the-owner"
+
+    def names(self) -> Mapping[str, str]:
+        return dict(vars(self))
+
+
+async def own(service: Service, client: httpx2.AsyncClient) -> Belongings:
+    """Make all of it as the owner of *client*; the task is finished and has work."""
+    hook = await _make(client, "/webhooks/endpoints", HOOK)
+    task = await _make(client, "/tasks", body())
+    diff = Diff(base="a" * 40, head="b" * 40, files=(), changes=Changes(), patch=b"")
+    work = Work(commit="b" * 40, claim="c", home="home")
+    outcome = completed(work=work, stored_diff=pack(diff)[0])
+    await service.finish(await service.claim(), outcome)
+    delivered = (await client.get("/api/v1/webhooks/deliveries")).json()["deliveries"]
+    owned = Belongings(task=task["id"], hook=hook["id"], delivery=delivered[0]["id"])
+    await _make(client, "/keys", KEY | {"name": owned.key})
+    await _make(client, "/tokens", {"name": owned.token, "scopes": ["read"]})
+    await _make(client, "/mcp/servers", MCP | {"name": owned.mcp})
+    return owned
+
+
+async def _make(client: httpx2.AsyncClient, path: str, request: Mapping[str, Any]) -> Any:
+    answer = await client.post(f"/api/v1{path}", json=request)
+    assert answer.status_code == 201, answer.text
+    return answer.json()
