@@ -14,7 +14,8 @@ local function bury(t)                                          -- out of lives:
 end
 
 -- A task whose worker is gone: back to the head of its queue, or to its end when it was cancelled or had its last
--- life. charge: lives it costs. Returns 1, or 0 when it is not that worker's any more.
+-- life. charge: lives it costs; a run that comes back uncharged over and over pays from the fourth time on, so it
+-- ends. Returns 1, or 0 when it is not that worker's any more.
 local function take_back(ref, worker, charge)
   redis.call('SREM', P .. 'held:' .. worker, ref)
   local t = load(ref)
@@ -25,6 +26,10 @@ local function take_back(ref, worker, charge)
   end
   redis.call('ZADD', P .. 'leases', NOW + 60000, ref)           -- a broken one is told, and keeps nobody waiting
   assert(f.since and f.retain and PRIORITY[f.priority] and NEXT:find(' ' .. f.status .. '>', 1, true), 'broken document: ' .. ref)
+  if charge == 0 then
+    set(t, {strays = (f.strays or 0) + 1})
+    charge = tonumber(f.strays) > LIVES and 1 or 0
+  end
   set(t, {lost = f.lost + charge})
   count('leases_lost:' .. (charge == 1 and 'worker_lost' or 'claim_lost'))
   if f.cancel then

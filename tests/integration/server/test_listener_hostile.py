@@ -24,6 +24,7 @@ pytestmark = pytest.mark.live_keys
 GOOD = json.dumps(body(correlation_id="good")).encode()
 
 HOSTILE = [
+    b'\x01forged 99999999999999\n{"correlation_id":"h"}',
     b'{"correlation_id":"\\ud800","repo_url":"x"}',
     b'{"correlation_id":"a\\udfffb","repo_url":"hunter22"}',
     b'{"correlation_id":"\\ud800"}',

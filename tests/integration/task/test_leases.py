@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from redis.exceptions import ResponseError
 
@@ -93,6 +95,26 @@ async def test_a_lost_reply_of_a_claim_costs_no_life(lab: Lab) -> None:
     document = await lab.document(ref)
     assert (document["status"], document["lost"]) == ("pending", "0")
     assert (await lab.take("w1")).attempt == 2
+
+
+async def test_a_run_that_never_gets_through_ends(lab: Lab) -> None:
+    """
+    Its worker lives, but its lease ends each time: three returns are free, the next three are not.
+    """
+    ref = await lab.create()
+    attempts = 0
+    while (await lab.document(ref))["status"] == "pending":
+        claim = await lab.claim("w1") or await lab.claim("w1", lane=Lane.ALONE)
+        assert claim is not None
+        attempts += 1
+        for _ in range(4):
+            await lab.sleep(3)
+            await lab.beat("w1", "h1", [])
+        await lab.reap()
+
+    document = await lab.document(ref)
+    assert (document["status"], attempts) == ("failed", 6)
+    assert json.loads(document["failure"])["reason"] == "worker_lost"
 
 
 async def test_a_claim_repeated_with_its_token_is_the_same_claim(lab: Lab) -> None:

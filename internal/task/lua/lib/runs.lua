@@ -49,10 +49,14 @@ local function count_run(t, status, reason)
   if t.f.started_at then observe('duration:' .. status, DURATION, (NOW - tonumber(t.f.started_at)) / 1000) end
 end
 
--- The last step of every run: nothing of it stays but its record, and that for `retain` seconds.
-local function close_run(t)
-  clear(t, 'cancel', 'prev', 'since', 'waited', 'lost_work', 'pr_options')
+-- Nothing of a run stays but its record.
+local function end_run(t)
+  clear(t, 'cancel', 'prev', 'since', 'strays', 'waited', 'lost_work', 'pr_options')
   save(t)
+end
+-- The last step of a run that no other one follows: the record stays for `retain` seconds.
+local function close_run(t)
+  end_run(t)
   retain(t)
   redis.call('PUBLISH', P .. 'task:' .. t.id .. ':done', '{"task_id":"' .. t.id .. '","status":"' .. t.f.status
     .. '","changes_summary":' .. (t.f.changes or 'null') .. '}')
