@@ -26,6 +26,7 @@ from internal.config.values import (
 _MIB = 1 << 20
 _DAY = 86_400
 _LOWERED = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
+_Provider = Annotated[Literal["github", "gitlab", "gitea", "bitbucket"], _LOWERED]
 
 
 class Section(BaseModel):
@@ -140,7 +141,7 @@ class GitSettings(Section):
     branch_prefix: str = Field(default="codeforge/", pattern=r"^[A-Za-z0-9._/-]*$")
     commit_author: str = Field(default="CodeForge Bot", pattern=r"^[^<>\n]+$")
     commit_email: str = Field(default="codeforge@noreply", pattern=r"^[^<>\s]+$")
-    provider_domains: Annotated[dict[str, str], Table] = {}
+    provider_domains: Annotated[dict[str, _Provider], Table] = {}
     allow_local: bool = False
     allow_hosts: Names = ()
     mirror_budget_gb: float = Field(default=20, gt=0)

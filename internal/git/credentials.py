@@ -27,6 +27,9 @@ esac
 """
 # Hosts that look at the user beside a token; the others take any name.
 _TOKEN_USERS = {"bitbucket.org": "x-token-auth", "gitlab.com": "oauth2"}
+# Bitbucket also has `user:password`; with an address as its user it is an API token, whose user
+# for git is always this one.
+_PAIR_HOST, _API_TOKEN_USER = "bitbucket.org", "x-bitbucket-api-token-auth"
 _SSH_CONNECT_SECONDS = 20
 
 
@@ -47,6 +50,14 @@ def install_askpass(directory: Path) -> Path:
     temporary.chmod(0o700)
     temporary.replace(path)
     return path
+
+
+def user_and_password(host: str, token: str) -> tuple[str, str]:
+    """What git says at *host* when it is asked for a user and a password."""
+    user, colon, password = token.partition(":")
+    if host == _PAIR_HOST and colon and password:
+        return (_API_TOKEN_USER if "@" in user else user), password
+    return _TOKEN_USERS.get(host, "x-access-token"), token
 
 
 def access_to(
@@ -86,12 +97,15 @@ def _http(
         raise Invalid(
             "access_token must be printable ASCII", fields={"access_token": "not printable"}
         )
+    user, password = user_and_password(remote.host, token)
     environment = {
         "GIT_ASKPASS": str(askpass),
-        "CODEFORGE_GIT_USER": _TOKEN_USERS.get(remote.host, "x-access-token"),
-        "CODEFORGE_GIT_TOKEN": token,
+        "CODEFORGE_GIT_USER": user,
+        "CODEFORGE_GIT_TOKEN": password,
     }
-    return Access(url=remote.url, settings=tuple(settings), environment=environment, secret=token)
+    return Access(
+        url=remote.url, settings=tuple(settings), environment=environment, secret=password
+    )
 
 
 def _ssh_command(remote: Remote, ssh: SshFiles, address: str | None) -> list[str]:

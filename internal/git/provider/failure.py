@@ -103,7 +103,7 @@ def _words(body: object, depth: int) -> Iterator[str]:
 
 
 def _of_object(body: dict[str, object], depth: int) -> Iterator[str]:
-    known = [body[name] for name in _WORDS if body.get(name)]
+    known = [body[name] for name in _WORDS if name in body]
     for value in known:
         yield from _words(value, depth - 1)
     if known:
