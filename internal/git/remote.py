@@ -14,6 +14,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 from internal.errors import Invalid, PolicyDenied
 from internal.git.model import ProviderName
@@ -117,6 +118,7 @@ class Remote:
         return f"[{self.host}]" if ":" in self.host else self.host
 
 
+@lru_cache(maxsize=1024)
 def parse_remote(url: str) -> Remote:
     """
     Read a repository URL: http(s), ssh, `user@host:path`, or `file`.

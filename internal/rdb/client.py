@@ -11,14 +11,16 @@ none: its 5 s socket timeout cuts longer blocking reads and then repeats them.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import Literal, TypeAlias, assert_never
+from typing import Literal, TypeAlias, assert_never, cast
 
 import redis
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
+from redis.connection import HiredisRespSerializer
 from redis.exceptions import (
     AuthenticationError,
     BusyLoadingError,
@@ -58,6 +60,18 @@ _REFUSALS = {
 }
 
 
+_pack = cast("Callable[..., list[bytes]]", HiredisRespSerializer().pack)
+
+
+class _Pool(BlockingConnectionPool):
+    """Its connections pack commands in C, as redis-py's synchronous ones do by themselves."""
+
+    def make_connection(self) -> AbstractConnection:
+        connection = cast("AbstractConnection", super().make_connection())  # type: ignore[no-untyped-call]
+        connection.pack_command = _pack  # type: ignore[method-assign] -- made for replacing
+        return connection
+
+
 def connect(
     url: str,
     *,
@@ -94,7 +108,7 @@ def connect(
     sentinel = parse_sentinel(url)
     if sentinel is not None:
         return Redis.from_pool(sentinel_pool(sentinel, options))
-    return Redis.from_pool(BlockingConnectionPool.from_url(url, **options))
+    return Redis.from_pool(_Pool.from_url(url, **options))
 
 
 def connect_sync(url: str, *, timeout_seconds: float = 1) -> redis.Redis:

@@ -42,6 +42,8 @@ class SpareSettings:
 
     per_repository: int = 2
     budget_bytes: int = 20 << 30
+    pause_seconds: float = 1.0
+    """How long the run that took a tree has the disk for itself before the next one is made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,7 @@ class Spares:
                 waking = asyncio.create_task(self._wake.wait())
                 await asyncio.wait({stopping, waking}, return_when=asyncio.FIRST_COMPLETED)
                 waking.cancel()
+                await asyncio.wait({stopping}, timeout=self._settings.pause_seconds)
                 self._wake.clear()
                 while self._wanted and not stop.is_set():
                     await self._make_and_log(self._newest[self._wanted.pop()])
