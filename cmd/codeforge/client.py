@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 import httpx2
 
@@ -152,6 +153,21 @@ class Client:
     def redeliver(self, delivery: str) -> Document:
         return self._call("POST", f"/webhooks/deliveries/{delivery}/redeliver")
 
+    def add_token(self, request: Mapping[str, Any]) -> Document:
+        """Make a token from the API's body; its `token` is in this answer only."""
+        return self._call("POST", "/tokens", json=dict(request))
+
+    def tokens(self, *, tenant: str | None = None) -> Document:
+        """`{tokens}` of the caller's tenant, or of another one for operators."""
+        return self._call("GET", "/tokens", params=_given(tenant=tenant))
+
+    def revoke_token(self, name: str, *, tenant: str | None = None) -> None:
+        self._call("DELETE", f"/tokens/{quote(name, safe='')}", params=_given(tenant=tenant))
+
+    def audit(self, **filters: str | int | None) -> Document:
+        """`{entries, next_cursor}`; filters as `GET /audit` has them."""
+        return self._call("GET", "/audit", params=_given(**filters))
+
     def follow(self, task: str, *, after: int = 0) -> Iterator[Document]:
         """
         Every event with a number above *after*, until the task is finished.
@@ -220,6 +236,10 @@ class Client:
         if response.status_code >= 400:
             _refuse(response)
         return response
+
+
+def _given(**params: str | int | None) -> dict[str, str | int]:
+    return {name: value for name, value in params.items() if value is not None}
 
 
 def _refuse(response: httpx2.Response) -> None:

@@ -34,6 +34,22 @@ def task_line(console: Console, task: Document) -> None:
     console.print(line, soft_wrap=True, highlight=False)
 
 
+def token_line(console: Console, token: Document) -> None:
+    """One token on one line."""
+    until = f"until {token['expires_at'][:16]}Z" if "expires_at" in token else "no end"
+    used = f"used {token['last_used_at'][:16]}Z" if "last_used_at" in token else "never used"
+    words = [token["name"], token["tenant"], "+".join(token["scopes"]), until, used]
+    console.print("  ".join(words), soft_wrap=True, highlight=False, markup=False)
+
+
+def audit_line(console: Console, entry: Document) -> None:
+    """One act on one line."""
+    who = " ".join(part for part in (entry["token"], entry["address"]) if part)
+    words = [entry["at"][:19] + "Z", who, entry["action"], entry["object"]]
+    words += [f"{name}={value}" for name, value in entry["details"].items() if value is not None]
+    console.print(_clean("  ".join(words)), soft_wrap=True, highlight=False, markup=False)
+
+
 def endpoint_line(console: Console, endpoint: Document) -> None:
     """One line of a listing of webhook endpoints."""
     state = endpoint.get("disabled_reason", "failing" if "failing_since" in endpoint else "on")

@@ -8,8 +8,11 @@ needs no Redis: with it an operator can still ask a server what is wrong.
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass
+
+from redis.exceptions import RedisError
 
 from internal.access.model import OPERATOR_TENANT, Caller, Scope, including
 from internal.access.store import Rights, TokenStore
@@ -32,14 +35,21 @@ class _Memory:
 
 
 class TokenResolver:
-    """*configured* is the token of `server.auth_token`; ValueError when it is empty."""
+    """
+    *configured* is the token of `server.auth_token`; ValueError when it is empty.
 
-    def __init__(self, configured: str, store: TokenStore, clock: Clock) -> None:
+    *recheck_seconds* is how often `until_refused` asks.
+    """
+
+    def __init__(
+        self, configured: str, store: TokenStore, clock: Clock, *, recheck_seconds: float = 15
+    ) -> None:
         if not configured:
             raise ValueError("the server needs a token")
         self._configured = token_hash(configured)
         self._store = store
         self._clock = clock
+        self._recheck_seconds = recheck_seconds
         self._memory: OrderedDict[str, _Memory] = OrderedDict()
 
     async def identify(self, token: str) -> Caller:
@@ -55,6 +65,22 @@ class TokenResolver:
         if rights is None or not self._is_valid(rights):
             raise Unauthorized("This token is not known: it was misspelt, revoked, or has expired.")
         return Caller(rights.tenant, rights.name, rights.scopes)
+
+    async def until_refused(self, token: str) -> None:
+        """
+        Return when *token*, which was known, no longer is.
+
+        For answers that go on for hours. While Redis is away nobody is refused: what was begun
+        with a good token outlives the outage.
+        """
+        while True:
+            await asyncio.sleep(self._recheck_seconds)
+            try:
+                await self.identify(token)
+            except Unauthorized:
+                return
+            except RedisError:
+                continue
 
     def forget(self, digest: str) -> None:
         """Ask Redis again when the token with this hash comes next."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, assert_never
 
@@ -38,6 +38,10 @@ Transform = Callable[[StoredEvent], str | None]
 """An event's envelope as the client wants it, None to leave it out."""
 
 
+UntilRefused = Callable[[], Awaitable[None]]
+"""Returns when the client's token is no longer known."""
+
+
 class _ClientTooSlowError(Exception):
     """The client took nothing for 30 s."""
 
@@ -52,22 +56,27 @@ class EventStream:
         task: str,
         connected: Mapping[str, Any],
         transform: Transform,
+        until_refused: UntilRefused | None = None,
     ) -> None:
         self._viewing = viewing
         self._task = task
         self._connected = connected
         self._transform = transform
+        self._until_refused = until_refused
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with self._viewing as viewer:
-            watch = asyncio.create_task(_close_on_disconnect(receive, viewer))
+            watches = [asyncio.create_task(_close_on_disconnect(receive, viewer))]
+            if self._until_refused is not None:
+                watches.append(asyncio.create_task(_close_when(self._until_refused, viewer)))
             try:
                 await self._stream(viewer, send)
             except _ClientTooSlowError:
                 # The answer stays incomplete, so the HTTP server cuts the connection.
                 log.info("stream.client_too_slow", task_id=self._task)
             finally:
-                watch.cancel()
+                for watch in watches:
+                    watch.cancel()
 
     async def _stream(self, viewer: Viewer, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
@@ -112,6 +121,11 @@ async def _close_on_disconnect(receive: Receive, viewer: Viewer) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
     viewer.close("client")
+
+
+async def _close_when(until_refused: UntilRefused, viewer: Viewer) -> None:
+    await until_refused()
+    viewer.close("token is no longer valid")
 
 
 async def _send(send: Send, text: str) -> None:

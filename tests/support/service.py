@@ -196,7 +196,7 @@ def make_deps(
     )
 
     tokens = TokenStore(redis, KEYS)
-    callers = TokenResolver(TOKEN, tokens, SystemClock())
+    callers = TokenResolver(TOKEN, tokens, SystemClock(), recheck_seconds=0.2)
 
     async def check_redis() -> None:
         await redis.get("any")

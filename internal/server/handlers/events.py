@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 from internal.server.deps import ServerDeps
 from internal.server.document import json_response
 from internal.server.handlers.tasks import task_id_of, tenant_of
+from internal.server.middleware.auth import UNTIL_REFUSED
 from internal.server.query import Query, read_choice, read_number
 from internal.server.rawform import plain_form, raw_form
 from internal.server.sse import EventStream, Transform
@@ -63,7 +64,13 @@ class EventHandlers:
             return Response(status_code=204)
         connected = {"task_id": task_id, "status": task.status, "last_id": task.last_event}
         viewing = self._hub.follow(tenant, task_id, after=cursor)
-        return EventStream(viewing, task=task_id, connected=connected, transform=transform)
+        return EventStream(
+            viewing,
+            task=task_id,
+            connected=connected,
+            transform=transform,
+            until_refused=request.scope.get(UNTIL_REFUSED),
+        )
 
 
 def _transform(query: Query) -> Transform:

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from internal.access import model as access
 from internal.access.model import Caller
-from internal.access.resolver import TokenResolver
+from internal.access.resolver import CONFIGURED, TokenResolver
 from internal.errors import Forbidden, Unauthorized
 from internal.server.endpoint import Check
 
-__all__ = ["Auth", "Caller", "needs"]
+__all__ = ["UNTIL_REFUSED", "Auth", "Caller", "needs"]
+
+UNTIL_REFUSED = "until_refused"
+"""
+Where a long answer finds what returns when the token it began with is no longer known; not there
+for the configured token, which nobody can revoke.
+"""
 
 _SCHEME = b"bearer "
 
@@ -29,7 +36,10 @@ class Auth:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            caller = await self._callers.identify(_token(scope["headers"]))
+            token = _token(scope["headers"])
+            caller = await self._callers.identify(token)
+            if caller is not CONFIGURED:
+                scope[UNTIL_REFUSED] = partial(self._callers.until_refused, token)
             address, _ = scope.get("client") or ("", 0)
             scope["caller"] = replace(caller, request_id=scope["request_id"], address=address)
         await self._app(scope, receive, send)

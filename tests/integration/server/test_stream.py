@@ -14,6 +14,7 @@ from typing import Any, cast
 import httpx2
 import pytest
 
+from internal.access.resolver import CONFIGURED
 from internal.agent.model import AgentEvent, EventKind
 from internal.rdb.client import connect
 from internal.server import sse
@@ -454,3 +455,21 @@ async def test_waiting_clients_do_not_hold_up_a_stop(
     answer = await posting
 
     assert answer.status_code == 202
+
+
+async def test_a_stream_ends_when_its_token_is_revoked(
+    service: Service, client: httpx2.AsyncClient, url: str
+) -> None:
+    """
+    Whoever lost its token sees nothing more, although it connected before.
+    """
+    task = await submit(client)
+    made = await service.deps.tokens.make(CONFIGURED, "viewer", frozenset({"read"}))
+    async with open_stream(url, task, authorization=f"Bearer {made.text}") as stream:
+        first = [await stream.next() for _ in range(3)]
+
+        await service.deps.tokens.revoke(CONFIGURED, "viewer")
+        rest = await stream.rest()
+
+    assert first[1].event == "connected"
+    assert rest == [Message("bye", {"reason": "token is no longer valid"})]
