@@ -64,11 +64,11 @@ _pack = cast("Callable[..., list[bytes]]", HiredisRespSerializer().pack)
 
 
 class _Pool(BlockingConnectionPool):
-    """Its connections pack commands in C, as redis-py's synchronous ones do by themselves."""
+    """Its connections pack commands in C, as redis-py's synchronous ones do: that replaces a method."""
 
     def make_connection(self) -> AbstractConnection:
         connection = cast("AbstractConnection", super().make_connection())  # type: ignore[no-untyped-call]
-        connection.pack_command = _pack  # type: ignore[method-assign] -- made for replacing
+        connection.pack_command = _pack  # type: ignore[method-assign]
         return connection
 
 
