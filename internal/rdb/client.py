@@ -64,7 +64,7 @@ _pack = cast("Callable[..., list[bytes]]", HiredisRespSerializer().pack)
 
 
 class _Pool(BlockingConnectionPool):
-    """Its connections pack commands in C, as redis-py's synchronous ones do: that replaces a method."""
+    """Its connections pack commands in C, as redis-py's synchronous ones do by themselves."""
 
     def make_connection(self) -> AbstractConnection:
         connection = cast("AbstractConnection", super().make_connection())  # type: ignore[no-untyped-call]
