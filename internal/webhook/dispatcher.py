@@ -18,6 +18,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from internal.backoff import full_jitter
+from internal.clock import Clock
 from internal.webhook.model import Attempt, Delivery, Verdict
 from internal.webhook.outbox import Outbox, Places, Settled
 from internal.webhook.schedule import Schedule
@@ -56,12 +57,14 @@ class Dispatcher:
         schedule: Schedule,
         *,
         random: Random,
+        clock: Clock,
         limits: Limits | None = None,
     ) -> None:
         self._outbox = outbox
         self._sender = sender
         self._schedule = schedule
         self._random = random
+        self._clock = clock
         self._limits = limits or Limits()
         self._traffic = Traffic(
             places=self._limits.attempts_per_destination,
@@ -104,7 +107,7 @@ class Dispatcher:
                 places=Places(
                     destination=limits.attempts_per_destination, tenant=limits.attempts_per_tenant
                 ),
-                rooms=self._traffic.rooms(_now()),
+                rooms=self._traffic.rooms(self._clock.monotonic()),
             )
         except RedisError as error:
             if self._failed_claims == 0:
@@ -152,7 +155,8 @@ class Dispatcher:
         """One attempt, from sending to its record."""
         attempt = await self._attempt(delivery)
         delivered = attempt.verdict is Verdict.DELIVERED
-        self._traffic.ended(delivery.destination, _now(), delivered=delivered)
+        now = self._clock.monotonic()
+        self._traffic.ended(delivery.destination, now, delivered=delivered)
         retry_in_seconds = None
         if attempt.verdict is Verdict.FAILED:
             retry_in_seconds = self._schedule.next_wait(delivery.tries + 1, attempt, self._random)
@@ -170,7 +174,8 @@ class Dispatcher:
         self, delivery: Delivery, attempt: Attempt, retry_in_seconds: float | None
     ) -> Settled:
         """Settle the claim, as often as Redis needs, while the lease may last."""
-        give_up_at = _now() + self._limits.lease_seconds
+        loop = asyncio.get_running_loop()
+        give_up_at = loop.time() + self._limits.lease_seconds
         failures = 0
         while True:
             try:
@@ -180,7 +185,7 @@ class Dispatcher:
             except RedisError:
                 failures += 1
                 pause = self._backoff(failures)
-                if _now() + pause > give_up_at:
+                if loop.time() + pause > give_up_at:
                     return Settled(recorded=False)
                 await asyncio.sleep(pause)
 
@@ -194,10 +199,6 @@ def _cancelled() -> bool:
     # Python 3.11's wait_for, which redis-py sends with, can swallow a cancellation.
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
 
 
 def _report(

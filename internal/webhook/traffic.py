@@ -64,6 +64,8 @@ class Traffic:
             self._trouble.pop(destination, None)
             return
         trouble = self._trouble.setdefault(destination, _Trouble())
+        if trouble.open_until > now:
+            return  # it began before the breaker opened, and tells nothing new
         self._trouble.move_to_end(destination)
         trouble.failures += 1
         trouble.open_until = now + _pause_seconds(trouble.failures)

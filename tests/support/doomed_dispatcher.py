@@ -37,6 +37,7 @@ async def main(url: str, prefix: str, lease_seconds: float, secret: str) -> None
             Sender(client, SigningSecrets(BOX, secret), SystemClock(), version="test"),
             Schedule(),
             random=SystemRandom(),
+            clock=SystemClock(),
             limits=Limits(lease_seconds=lease_seconds),
         )
         await dispatcher.run(asyncio.Event())

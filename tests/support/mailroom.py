@@ -1,5 +1,6 @@
 """
-A hand in the webhook outbox: it posts deliveries as the finishing script does, and watches them.
+A hand in the webhook outbox: it posts deliveries as the task scripts do, and watches them; and a
+dispatcher to run over it.
 """
 
 # redis-py leaves its **kwargs untyped.
@@ -8,16 +9,34 @@ A hand in the webhook outbox: it posts deliveries as the finishing script does, 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from itertools import chain
+from random import Random
 from typing import cast
 
 from redis.asyncio import Redis
 
+from internal.clock import Clock, SystemClock
+from internal.crypto.box import Box
+from internal.egress.client import HttpClient
+from internal.egress.guard import Guard
 from internal.rdb.keys import Keys
+from internal.webhook.deliveries import DeliveryLog
+from internal.webhook.dispatcher import Dispatcher, Limits
+from internal.webhook.model import EventType
 from internal.webhook.outbox import Outbox
+from internal.webhook.registry import EndpointRegistry, WithSecret
+from internal.webhook.schedule import Schedule
+from internal.webhook.secrets import SigningSecrets
+from internal.webhook.sender import Sender
+from internal.webhook.store import WebhookStore
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 - a published vector
+BOX = Box({"k": bytes(32)}, active="k")
+AT_ONCE = Schedule((0.01,) * 20, jitter=0, overload_seconds=0)
 
 _WAIT_SECONDS = 30
 
@@ -29,6 +48,21 @@ class Mailroom:
     redis: Redis
     keys: Keys
     outbox: Outbox
+
+    @property
+    def registry(self) -> EndpointRegistry:
+        """The registered endpoints of this deployment."""
+        store = WebhookStore(self.redis, self.keys)
+        return EndpointRegistry(store, SigningSecrets(BOX, SECRET), SystemClock())
+
+    @property
+    def log(self) -> DeliveryLog:
+        """What clients see of deliveries."""
+        return DeliveryLog(WebhookStore(self.redis, self.keys))
+
+    async def register(self, url: str) -> WithSecret:
+        """A registered endpoint for everything."""
+        return await self.registry.create("default", url=url, events=frozenset(EventType))
 
     async def post(
         self,
@@ -102,6 +136,43 @@ class Mailroom:
             self.keys.counters(),
             *(self.keys.delivery(delivery) for delivery in waiting),
         )
+
+
+@contextlib.asynccontextmanager
+async def dispatching(
+    outbox: Outbox,
+    *,
+    schedule: Schedule = AT_ONCE,
+    attempt_seconds: float = 30,
+    allow: tuple[str, ...] = ("127.0.0.0/8",),
+    limits: Limits | None = None,
+    clock: Clock | None = None,
+) -> AsyncGenerator[None, None]:
+    """A dispatcher that runs as long as the context, and must stop within the test's patience."""
+    async with HttpClient(Guard(allow), user_agent="CodeForge/test") as client:
+        sender = Sender(
+            client,
+            SigningSecrets(BOX, SECRET),
+            clock or SystemClock(),
+            version="1.2.3",
+            attempt_seconds=attempt_seconds,
+        )
+        dispatcher = Dispatcher(
+            outbox,
+            sender,
+            schedule,
+            random=Random(1),  # noqa: S311 - jitter
+            clock=clock or SystemClock(),
+            limits=limits or Limits(poll_seconds=0.05, drain_seconds=0.1),
+        )
+        stop = asyncio.Event()
+        running = asyncio.create_task(dispatcher.run(stop))
+        try:
+            yield
+        finally:
+            stop.set()
+            async with asyncio.timeout(30):
+                await running
 
 
 async def eventually(fact: Callable[[], Awaitable[bool]]) -> None:

@@ -34,7 +34,8 @@ from internal.task.queue import Lane, TaskQueue
 from internal.task.state import State
 from internal.task.store import Reply as Answer
 from internal.task.store import TaskStore
-from tests.support.world import CLOCK_KEY, World, check
+from tests.support.virtual_time import CLOCK_KEY, CLOCK_SOURCE
+from tests.support.world import World, check
 
 START_MILLIS = 1_795_100_000_000
 """Redis would write this number as 1.7951e+12 if a script let it."""
@@ -43,14 +44,6 @@ LEASE_SECONDS = 9.0
 STATE_TTL_SECONDS = 604_800
 
 _HOST = "https://example.org/"
-_CLOCK = f"""
-local server = redis
-local redis = {{call = function(command, ...)
-  if command ~= 'TIME' then return server.call(command, ...) end
-  local ms = tonumber(server.call('GET', KEYS[1] .. '{CLOCK_KEY}'))
-  return {{string.format('%d', math.floor(ms / 1000)), string.format('%d', (ms % 1000) * 1000)}}
-end}}
-"""
 _NAMES = [name for name, value in vars(scripts).items() if isinstance(value, Script)]
 
 
@@ -58,7 +51,7 @@ class LabScript(Script):
     """A script on the test's clock; sent twice while `twice` is set."""
 
     def __init__(self, script: Script, lab: Lab, *, repeatable: bool) -> None:
-        super().__init__(script.source, library=_CLOCK)
+        super().__init__(script.source, library=CLOCK_SOURCE)
         self._lab = lab
         self._repeatable = repeatable
 

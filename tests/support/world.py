@@ -20,9 +20,7 @@ from redis.asyncio import Redis
 from internal.rdb.keys import Keys
 from internal.task.event import FINAL_EVENTS
 from internal.task.state import CLAIMED, FINISHED, State, may_follow
-
-CLOCK_KEY = "test:clock"
-"""Behind the prefix: what the scripts under test take for the time, in ms."""
+from tests.support.virtual_time import CLOCK_KEY
 
 _DUMP = """
 local out = {}

@@ -150,6 +150,7 @@ def _core(
         Sender(http, signing, SystemClock(), version=__version__),
         schedule_from_settings(settings.webhooks.retry_count, settings.webhooks.retry_delay),
         random=SystemRandom(),
+        clock=SystemClock(),
     )
     return Core(
         settings=settings,

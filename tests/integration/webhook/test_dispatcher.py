@@ -6,10 +6,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import sys
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
 
@@ -18,7 +17,6 @@ from standardwebhooks.webhooks import Webhook
 from structlog.testing import capture_logs
 
 from internal.clock import SystemClock
-from internal.crypto.box import Box
 from internal.egress.client import HttpClient
 from internal.egress.guard import Guard
 from internal.rdb.client import connect
@@ -28,50 +26,12 @@ from internal.webhook.schedule import Schedule
 from internal.webhook.secrets import SigningSecrets
 from internal.webhook.sender import Sender
 from internal.webhook.signer import Signer
-from tests.support.mailroom import Mailroom, eventually
+from tests.support.mailroom import AT_ONCE, BOX, SECRET, Mailroom, dispatching, eventually
 from tests.support.receiver import Receiver, Reply
 from tests.support.redis import RedisServer
 
-SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 - a published vector
-BOX = Box({"k": bytes(32)}, active="k")
 ROOT = Path(__file__).parents[3]
-AT_ONCE = Schedule((0.01,) * 20, jitter=0, overload_seconds=0)
 HANGS = Reply(delay_seconds=3_600)
-
-
-@contextlib.asynccontextmanager
-async def dispatching(
-    outbox: Outbox,
-    *,
-    schedule: Schedule = AT_ONCE,
-    attempt_seconds: float = 30,
-    allow: tuple[str, ...] = ("127.0.0.0/8",),
-    limits: Limits | None = None,
-) -> AsyncGenerator[None, None]:
-    """A dispatcher that runs as long as the context, and must stop within the test's patience."""
-    async with HttpClient(Guard(allow), user_agent="CodeForge/test") as client:
-        sender = Sender(
-            client,
-            SigningSecrets(BOX, SECRET),
-            SystemClock(),
-            version="1.2.3",
-            attempt_seconds=attempt_seconds,
-        )
-        dispatcher = Dispatcher(
-            outbox,
-            sender,
-            schedule,
-            random=Random(1),  # noqa: S311 - jitter
-            limits=limits or Limits(poll_seconds=0.05, drain_seconds=0.1),
-        )
-        stop = asyncio.Event()
-        running = asyncio.create_task(dispatcher.run(stop))
-        try:
-            yield
-        finally:
-            stop.set()
-            async with asyncio.timeout(30):
-                await running
 
 
 class Door:
@@ -440,6 +400,7 @@ async def _cancel_after(mailroom: Mailroom, ticks: int) -> None:
             Sender(client, SigningSecrets(BOX, SECRET), SystemClock(), version="1.2.3"),
             AT_ONCE,
             random=Random(1),  # noqa: S311 - jitter
+            clock=SystemClock(),
         )
         running = asyncio.create_task(dispatcher.run(asyncio.Event()))
         for _ in range(ticks):

@@ -238,3 +238,47 @@ async def test_the_bell_wakes_who_waits(mailroom: Mailroom) -> None:
     await mailroom.outbox.await_bell()
 
     assert await mailroom.redis.exists(mailroom.keys.outbox_bell()) == 0
+
+
+async def test_what_is_due_at_a_shut_destination_is_put_off(mailroom: Mailroom) -> None:
+    """
+    Without an attempt, until it is probed; other destinations are served meanwhile.
+    """
+    waiting = await mailroom.post(URL, name="a_1")
+    await mailroom.post("http://other.example/", name="z_1")
+    shut = Room(name="default/http://hooks.example:8080", places=-1, put_off_seconds=30)
+
+    [given] = await claim(mailroom, rooms=[shut])
+
+    due = await mailroom.due_in_seconds(waiting)
+    assert given.origin == "http://other.example"
+    assert due is not None
+    assert 20 < due <= 30
+    assert (await mailroom.record(waiting))["attempts"] == "0"
+
+
+async def test_a_tenant_cannot_take_all_places(mailroom: Mailroom) -> None:
+    """
+    However many hosts it makes up, another tenant's delivery behind them is served.
+    """
+    for number in range(10):
+        await mailroom.post(f"http://h{number}.example/", name=f"a{number}_1")
+    await mailroom.post("http://h.example/", name="z_1", tenant="quiet")
+
+    given = await claim(mailroom, tenant_places=3)
+
+    assert [delivery.tenant for delivery in given].count("default") == 3
+    assert [delivery.tenant for delivery in given].count("quiet") == 1
+
+
+async def test_two_tenants_at_one_host_do_not_share_places(mailroom: Mailroom) -> None:
+    """
+    Else one could hold up what the other waits for, by sending nonsense there.
+    """
+    for number in range(5):
+        await mailroom.post(URL, name=f"a{number}_1")
+        await mailroom.post(URL, name=f"b{number}_1", tenant="other")
+
+    given = await claim(mailroom, places=2)
+
+    assert sorted(delivery.tenant for delivery in given) == ["default"] * 2 + ["other"] * 2

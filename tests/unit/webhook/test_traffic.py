@@ -78,9 +78,20 @@ def test_the_pause_has_a_limit() -> None:
     However long an endpoint is dead, it is probed every five minutes.
     """
     dead = traffic()
-    fail(dead, 1_000)
+    for probe in range(100):
+        fail(dead, 1, now=probe * 301)
 
-    assert room(dead) == Room(name=BUSY, places=-1, put_off_seconds=300)
+    assert room(dead, 99 * 301) == Room(name=BUSY, places=-1, put_off_seconds=300)
+
+
+def test_what_was_on_its_way_does_not_lengthen_the_pause() -> None:
+    """
+    A burst that fails together is one outage, not many.
+    """
+    burst = traffic()
+    fail(burst, 8)
+
+    assert room(burst) == Room(name=BUSY, places=-1, put_off_seconds=30)
 
 
 def test_a_success_in_between_keeps_the_breaker_shut() -> None:
