@@ -159,13 +159,38 @@ def find_secrets(settings: Settings) -> Secrets:
             f"Set {', '.join(missing)}: only `codeforge up` makes its own secrets.", fields=missing
         )
     key = parse_key(found["encryption.key"])
-    if is_weak(key):
+    others = find_other_keys(settings)
+    if any(map(is_weak, (key, *others))):
         log.warning("encryption.key_is_weak", advice="make one with `openssl rand -base64 32`")
     return Secrets(
         auth_token=found["server.auth_token"],
         master_key=key,
         hmac_secret=found["webhooks.hmac_secret"],
+        other_master_keys=others,
     )
+
+
+def find_other_keys(settings: Settings) -> tuple[bytes, ...]:
+    """
+    Master keys that only open: those of `encryption.keys`, and the files beside a generated one.
+
+    Raises:
+        Invalid: one of them is no key; it is named.
+    """
+    texts = {
+        f"encryption.keys.{name}": secret.get_secret_value()
+        for name, secret in settings.encryption.keys.items()
+    }
+    if not settings.encryption.key.get_secret_value():
+        beside = sorted((settings.data_dir / SECRETS).glob(f"{KEY_FILE}.*"))
+        texts |= {str(path): path.read_text().strip() for path in beside}
+    keys: list[bytes] = []
+    for name, text in texts.items():
+        try:
+            keys.append(parse_key(text))
+        except Invalid as error:
+            raise Invalid(f"{name}: {error.message}", fields={name: error.message}) from error
+    return tuple(keys)
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:

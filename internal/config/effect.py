@@ -5,7 +5,6 @@ from __future__ import annotations
 from internal.config.load import Loaded
 
 _LATER = (
-    "encryption.keys",
     "git.branch_prefix",
     "git.commit_author",
     "git.commit_email",

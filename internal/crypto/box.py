@@ -55,6 +55,11 @@ class Box:
         self._master_keys = dict(master_keys)
         self._active = active
 
+    @property
+    def active(self) -> str:
+        """The id of the master key that seals."""
+        return self._active
+
     def __repr__(self) -> str:
         return f"Box(keys={sorted(self._master_keys)}, active={self._active!r})"
 
@@ -88,6 +93,16 @@ class Box:
                 "A stored secret does not open: it was changed, moved, or sealed with another key."
             ) from None
         return plaintext.decode(errors="surrogatepass")
+
+    def reseal(self, tenant: str, name: str, record: str) -> str:
+        """
+        The same secret, of the same revision, under the active master key.
+
+        Raises:
+            SealBroken: as `open`.
+        """
+        plaintext = self.open(tenant, name, record)
+        return self.seal(tenant, name, _decode(record).rev, plaintext)
 
     def _cipher(self, kid: str, tenant: str) -> AESGCM:
         info = f"keyreg/v{_FORMAT}|{tenant}".encode()

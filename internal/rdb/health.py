@@ -79,23 +79,6 @@ async def read_facts(redis: Redis, *, ephemeral: bool) -> ServerFacts:
     return facts
 
 
-async def check_encryption_key(redis: Redis, keys: Keys, check_value: str) -> None:
-    """
-    Remember the first master key's 8-hex *check_value*, and refuse any other key.
-
-    Raises:
-        Conflict: the secrets in Redis were written with another `encryption.key`.
-        Unavailable: Redis does not answer.
-    """
-    with unavailable():
-        stored = await _stored_or_set(redis, keys.encryption_check(), check_value)
-    if stored != check_value:
-        raise Conflict(
-            f"The secrets in Redis belong to another encryption.key (check value {stored}, "
-            f"this one has {check_value})."
-        )
-
-
 async def deployment_id(redis: Redis, keys: Keys) -> str:
     """
     The random id of the data in Redis, made when they have none.

@@ -284,5 +284,13 @@ class Keys:
         return f"{self.prefix}deployment"
 
     def encryption_check(self) -> str:
-        """string: 8-hex check value of the master key; permanent."""
+        """string: id of the master key behind records of the id `m1`; goes with that key."""
         return f"{self.prefix}encryption:check"
+
+    def encryption_kids(self) -> str:
+        """hash: master key that secrets may be under -> how often one began to seal with it."""
+        return f"{self.prefix}encryption:kids"
+
+    def encryption_processes(self) -> str:
+        """hash: live process -> the master keys it knows; TTL 60 s."""
+        return f"{self.prefix}encryption:processes"

@@ -23,6 +23,7 @@ PERMANENT_KEYS = (
     # The deployment.
     _ANY.schema(),
     _ANY.encryption_check(),
+    _ANY.encryption_kids(),
     _ANY.deployment(),
     _ANY.limits(),
     _ANY.counters(),

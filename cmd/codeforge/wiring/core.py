@@ -21,7 +21,7 @@ from codeforge import __version__
 from internal.clock import SystemClock
 from internal.config.settings import Settings
 from internal.crypto.box import Box
-from internal.crypto.masterkey import check_value
+from internal.crypto.keyring import Keyring
 from internal.egress.client import HttpClient
 from internal.egress.guard import Guard
 from internal.keys.registry import KeyRegistry
@@ -29,8 +29,9 @@ from internal.keys.store import KeyStore
 from internal.mcp.registry import McpRegistry
 from internal.mcp.store import McpStore
 from internal.rdb.client import connect
-from internal.rdb.health import check_encryption_key, check_server
+from internal.rdb.health import check_server
 from internal.rdb.keys import Keys
+from internal.rdb.masterkeys import MasterKeys
 from internal.task.eventlog import EventLog
 from internal.task.ops import Ops
 from internal.task.queue import TaskQueue
@@ -62,6 +63,13 @@ class Secrets:
     auth_token: str = field(repr=False)
     master_key: bytes = field(repr=False)
     hmac_secret: str = field(repr=False)
+    other_master_keys: tuple[bytes, ...] = field(default=(), repr=False)
+    """They only open: keys of before, and the next one."""
+
+    @property
+    def keyring(self) -> Keyring:
+        """All master keys."""
+        return Keyring.of(self.master_key, self.other_master_keys)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,21 +118,41 @@ async def open_core(settings: Settings, secrets: Secrets) -> AsyncGenerator[Core
         facts = await check_server(redis, keys, ephemeral=settings.redis.ephemeral)
         for warning in facts.warnings:
             log.warning("redis.settings", warning=warning)
-        await check_encryption_key(redis, keys, check_value(secrets.master_key))
+        box = await _admitted(stack, MasterKeys(redis, keys, secrets.keyring), secrets.keyring)
         http = await stack.enter_async_context(
             HttpClient(Guard(settings.egress.allow), user_agent=f"CodeForge/{__version__}")
         )
-        yield _core(settings, secrets, redis, blocking, http)
+        yield _core(settings, secrets, redis, blocking, http=http, box=box)
+
+
+async def _admitted(stack: AsyncExitStack, master: MasterKeys, keyring: Keyring) -> Box:
+    """Be among the live processes until the stack is closed; what opens and seals here."""
+    first = await master.admit()
+    stop = asyncio.Event()
+    living = asyncio.create_task(master.run(stop))
+
+    async def leave() -> None:
+        stop.set()
+        await living
+        await master.leave()
+
+    stack.push_async_callback(leave)
+    return keyring.box(first)
 
 
 def _core(
-    settings: Settings, secrets: Secrets, redis: Redis, blocking: Redis, http: HttpClient
+    settings: Settings,
+    secrets: Secrets,
+    redis: Redis,
+    blocking: Redis,
+    *,
+    http: HttpClient,
+    box: Box,
 ) -> Core:
     keys = Keys(settings.redis.prefix)
     replicas = settings.redis.replicas
     store = TaskStore(redis, keys, replicas=replicas)
     ops = Ops(redis, blocking, keys)
-    box = Box({"m1": secrets.master_key}, "m1")
     queue = TaskQueue(
         redis,
         keys,

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from internal.errors import Conflict, Invalid
 from internal.rdb.client import connect
 from internal.rdb.embedded import EmbeddedRedis
-from internal.rdb.health import SCHEMA, check_encryption_key, check_server
+from internal.rdb.health import SCHEMA, check_server
 from internal.rdb.keys import Keys
 from tests.support.redis import RedisServer
 
@@ -109,14 +109,3 @@ async def test_newer_data_are_refused(redis_client: Redis) -> None:
         await check_server(redis_client, KEYS, ephemeral=True)
 
     assert await redis_client.get(KEYS.schema()) == newer
-
-
-async def test_other_encryption_key_is_refused(redis_client: Redis) -> None:
-    """
-    The first key is remembered by its check value; the same passes again, another never.
-    """
-    await check_encryption_key(redis_client, KEYS, "0a1b2c3d")
-    await check_encryption_key(redis_client, KEYS, "0a1b2c3d")
-
-    with pytest.raises(Conflict, match="0a1b2c3d"):
-        await check_encryption_key(redis_client, KEYS, "ffffffff")
