@@ -42,7 +42,7 @@ async def test_a_worker_that_stops_finishes_what_it_can(site: Site) -> None:
     await site.settle()
 
 
-async def test_what_runs_longer_than_the_grace_goes_on_elsewhere(site: Site) -> None:
+async def test_fault_a3_what_runs_longer_than_the_grace_goes_on_elsewhere(site: Site) -> None:
     """It is handed back, which costs no life and counts as no repeat."""
     worker = await site.start(WORKERS__GRACE_SECONDS="0")
     task = await site.submit("say begun\nhang")
@@ -78,7 +78,7 @@ async def test_a_cancel_ends_a_whole_tree_that_ignores_signals(site: Site) -> No
     await site.settle()
 
 
-async def test_a_cancel_does_not_wait_for_a_clone(site: Site) -> None:
+async def test_fault_a2_a_cancel_does_not_wait_for_a_clone(site: Site) -> None:
     """A remote that gives nothing does not keep the run; the next task may clone again."""
     with git_http_server(site.repo.path.parent) as remote:
         remote.packs_may_go.clear()

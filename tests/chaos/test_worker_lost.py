@@ -17,7 +17,7 @@ pytestmark = pytest.mark.chaos
 _HANG = "say begun\nhang"
 
 
-async def test_a_killed_worker_costs_its_own_tasks_one_life_each(site: Site) -> None:
+async def test_fault_a1_a_killed_worker_costs_its_own_tasks_one_life_each(site: Site) -> None:
     """They run elsewhere; a neighbour's task does not notice; nothing of the dead claims stays."""
     dying = await site.start(WORKERS__CONCURRENCY="2")
     lost = [await site.submit(_HANG) for _ in range(2)]

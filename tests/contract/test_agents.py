@@ -242,7 +242,7 @@ def test_a_killed_agent_names_the_signal(agent: Agent) -> None:
 
 
 @every_agent
-def test_the_prompt_goes_to_stdin_only(agent: Agent) -> None:
+def test_fault_a14_the_prompt_goes_to_stdin_only(agent: Agent) -> None:
     """Everybody on the machine can read argv."""
     launch = agent.launch(request(prompt="a prompt with a secret é", session_id="abc"))
 

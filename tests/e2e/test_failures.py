@@ -51,7 +51,7 @@ def test_an_agent_that_breaks_fails_its_task(
     assert [file["path"] for file in client.diff(document["id"])["files"]] == ["kept.txt"]
 
 
-def test_garbage_between_the_lines_is_told_and_does_no_harm(
+def test_fault_a24_garbage_between_the_lines_is_told_and_does_no_harm(
     deployment: Deployment, client: Client, repository: Repo
 ) -> None:
     """What cannot be read is shown as text of the agent's system."""
@@ -60,7 +60,7 @@ def test_garbage_between_the_lines_is_told_and_does_no_harm(
     assert (document["status"], document["result"]) == ("completed", "still here")
 
 
-def test_a_line_of_5_megabytes_is_cut_and_the_run_goes_on(
+def test_fault_a12_a_line_of_5_megabytes_is_cut_and_the_run_goes_on(
     deployment: Deployment, client: Client, repository: Repo
 ) -> None:
     """No event is longer than its limit."""

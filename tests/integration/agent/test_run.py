@@ -91,7 +91,7 @@ async def test_a_line_of_five_megabytes_is_cut_and_says_so(place: AgentPlace) ->
     assert ended.result.ending is Ending.COMPLETED
 
 
-async def test_a_daemon_that_keeps_stdout_open_delays_nothing(place: AgentPlace) -> None:
+async def test_fault_a13_a_daemon_that_keeps_stdout_open_delays_nothing(place: AgentPlace) -> None:
     """The end comes, and nothing is left."""
     ended = await place.run("daemon\nfork\nsay bye")
 

@@ -106,7 +106,7 @@ def _paths(diff: Diff) -> list[str]:
     return sorted(file.path for file in diff.files)
 
 
-async def test_no_payload_in_the_agents_repository_runs(hostile: Hostile) -> None:
+async def test_fault_a5_b2_no_payload_in_the_agents_repository_runs(hostile: Hostile) -> None:
     """Configuration, hooks, filters and attributes of the agent's `.git` are never read."""
     hostile.poison(hostile.tree / ".git", "own")
     (hostile.tree / ".gitattributes").write_text("* filter=evil diff=evil\n")

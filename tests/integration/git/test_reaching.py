@@ -44,7 +44,7 @@ async def test_git_dials_the_address_that_was_vetted(tmp_path: Path, origin: Rep
     assert asked == [("git.invalid", server.port)]
 
 
-async def test_a_denied_address_is_never_dialled(tmp_path: Path, origin: Repo) -> None:
+async def test_fault_a25_a_denied_address_is_never_dialled(tmp_path: Path, origin: Repo) -> None:
     """The refusal comes through as it is, before any byte was sent."""
 
     async def vet(host: str, _port: int) -> str:

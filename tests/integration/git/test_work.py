@@ -128,7 +128,9 @@ def _stage(work: Work) -> None:
 
 
 @pytest.mark.parametrize("how", [_commit, _amend, _other_branch, _stage])
-async def test_commits_of_the_agent_count(work: Work, how: Callable[[Work], None]) -> None:
+async def test_fault_a18_commits_of_the_agent_count(
+    work: Work, how: Callable[[Work], None]
+) -> None:
     """Committed, amended, on another branch or only staged: the change is the same."""
     (work.tree / "README.md").write_text("mine\n")
     (work.tree / "new.txt").write_text("new\n")

@@ -125,7 +125,7 @@ async def _message_type(reader: PubSub, *, seconds: float) -> str | None:
     return message["type"] if message is not None else None
 
 
-async def test_commands_wait_for_a_free_connection(redis_server: RedisServer) -> None:
+async def test_fault_a21_commands_wait_for_a_free_connection(redis_server: RedisServer) -> None:
     """
     More tasks than connections take turns instead of failing.
     """

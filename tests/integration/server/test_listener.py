@@ -135,7 +135,7 @@ async def test_a_bad_payload_is_answered_as_over_http(
         b"",
     ],
 )
-async def test_a_refusal_that_nobody_can_get_is_logged_without_its_content(
+async def test_fault_a28_a_refusal_that_nobody_can_get_is_logged_without_its_content(
     listener: InputListener,
     redis_client: Redis,
     sent: bytes,

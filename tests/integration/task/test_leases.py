@@ -65,7 +65,7 @@ async def test_a_worker_just_started_has_its_lease_in_full(lab: Lab) -> None:
     assert "w1" not in (await lab.world()).get("workers")
 
 
-async def test_nothing_is_taken_back_before_lease_and_grace_are_over(lab: Lab) -> None:
+async def test_fault_b4_nothing_is_taken_back_before_lease_and_grace_are_over(lab: Lab) -> None:
     """The end of the lease plus one second; a heartbeat in that second still renews it."""
     await lab.create()
     claim = await lab.take("w1")

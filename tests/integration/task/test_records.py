@@ -20,7 +20,7 @@ pytestmark = pytest.mark.live_keys
 SPENT = Usage(input_tokens=10, output_tokens=5, cost_usd=0.25, duration_seconds=3.5, turns=2)
 
 
-async def test_a_completed_run_is_recorded_in_one_step(lab: Lab) -> None:
+async def test_fault_b15_a_completed_run_is_recorded_in_one_step(lab: Lab) -> None:
     """Tail, state and final event in this order; document and row say the same."""
     ref = await lab.create()
     claim = await lab.take()

@@ -24,7 +24,9 @@ async def test_a_follow_up_goes_on_in_the_same_session_and_directory(site: Site)
     await site.settle()
 
 
-async def test_a_deleted_workspace_is_made_again_from_recorded_work(site: Site) -> None:
+async def test_fault_a10_b10_a_deleted_workspace_is_made_again_from_recorded_work(
+    site: Site,
+) -> None:
     """Workspaces live a day, recorded work and session as long as the task."""
     async with site.worker():
         task = await _finished(site, _FIRST)

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from internal.agent.demo import Demo
+from internal.agent.model import AgentRequest, Launch
 from internal.task.model import Claim, Reason, Task
 from internal.task.queue import TaskQueue
 from internal.task.state import State
@@ -82,6 +84,28 @@ async def test_a_missing_agent_fails_its_task_alone(site: Site) -> None:
 
     assert _reason(found) is Reason.AGENT_MISSING
     assert found.attempt == 1
+    await site.settle()
+
+
+async def test_fault_a22_a_bug_in_a_driver_costs_its_own_run_only(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`internal_error` without the bug's words; its neighbour and the worker go on."""
+    sound = Demo.launch
+
+    def launch(agent: Demo, request: AgentRequest) -> Launch:
+        if request.prompt == "panic":
+            raise ZeroDivisionError("hunter22")
+        return sound(agent, request)
+
+    monkeypatch.setattr(Demo, "launch", launch)
+    async with site.worker():
+        broken = await site.finished(await site.submit("panic"))
+        sane = await site.finished(await site.submit("say done"))
+
+    assert (_reason(broken), _reason(sane)) == (Reason.INTERNAL_ERROR, None)
+    assert broken.failure is not None
+    assert "hunter22" not in broken.failure.message
     await site.settle()
 
 

@@ -86,7 +86,7 @@ def test_what_the_task_sets_becomes_options() -> None:
     ]
 
 
-def test_credentials_of_the_worker_are_passed_on() -> None:
+def test_fault_a11_credentials_of_the_worker_are_passed_on() -> None:
     """A task without a key uses the worker's account and gateway."""
     assert {name: environment()[name] for name in WORKER} == WORKER
 

@@ -58,7 +58,7 @@ def test_a_rebuilt_prompt_tells_what_was_said_before_in_order() -> None:
     assert "as it was at the start" in told_lost
 
 
-def test_the_newest_iterations_come_first_when_not_all_fit() -> None:
+def test_fault_a19_the_newest_iterations_come_first_when_not_all_fit() -> None:
     """The oldest are left out, and counted."""
     rows = tuple(
         Iteration(number=n, status=State.COMPLETED, prompt=f"prompt {n} " + "x" * 20_000)
