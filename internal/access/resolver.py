@@ -1,9 +1,10 @@
 """
 From a token to its caller: the configured token, then a small memory, then Redis.
 
-What Redis said is believed for 5 s, so a busy client costs one question each 5 s and a revoked
-token dies within 5 s on every server (at once on the one that revoked it). The configured token
-needs no Redis: with it an operator can still ask a server what is wrong.
+What Redis said of a token is believed for 5 s, so a busy client costs one question each 5 s and a
+revoked token dies within 5 s on every server (at once on the one that revoked it). Unknown tokens
+are not remembered, so strangers cannot crowd out those who may come in. The configured token needs
+no Redis: with it an operator can still ask a server what is wrong.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _MOST_REMEMBERED = 1024
 
 @dataclass(frozen=True, slots=True)
 class _Memory:
-    rights: Rights | None
+    rights: Rights
     until: float
     """On the monotonic clock."""
 
@@ -92,6 +93,9 @@ class TokenResolver:
         if known is not None and asked_at < known.until:
             return known.rights
         rights = await self._store.use(digest)
+        if rights is None:
+            self.forget(digest)
+            return None
         self._memory[digest] = _Memory(rights, asked_at + BELIEVED_SECONDS)
         self._memory.move_to_end(digest)
         while len(self._memory) > _MOST_REMEMBERED:

@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, ValidationInfo
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationInfo
 
 from internal.server.complaints import complain
 from internal.server.deps import TaskRules
+from internal.server.query import read_time
 
 
 class Body(BaseModel):
     """A JSON object without unknown members, and of no other types than the ones said."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+def _read_moment(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return read_time(value)
+    except ValueError as error:
+        raise complain(str(error)) from error
+
+
+Moment = Annotated[datetime, BeforeValidator(_read_moment)]
+"""An RFC 3339 time with an offset, as UTC."""
 
 
 def no_controls(text: str) -> str:

@@ -23,6 +23,8 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError
 
+from internal.access.audit import AuditLog
+from internal.access.model import Caller
 from internal.errors import BadRequest, CodeforgeError, Unavailable
 from internal.ids import random_token
 from internal.keys.registry import KeyRegistry
@@ -48,6 +50,10 @@ _BLOCK_SECONDS = 2
 _PAUSE_SECONDS = 2
 """After Redis failed; also the longest a stop waits for it."""
 _ANSWER_SECONDS = 300
+
+
+_OPERATOR = Caller(DEFAULT_TENANT, "input:tasks", frozenset())
+"""Whoever can write to Redis; the audit log names the list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +83,7 @@ class InputListener:
         *,
         tasks: TaskService,
         registered: KeyRegistry,
+        audit: AuditLog,
         rules: TaskRules,
         max_body_bytes: int,
         lease_seconds: float = 30,
@@ -86,6 +93,7 @@ class InputListener:
         self._keys = keys
         self._tasks = tasks
         self._registered = registered
+        self._audit = audit
         self._rules = rules
         self._max_body_bytes = max_body_bytes
         self._lease_millis = int(lease_seconds * 1000)
@@ -181,6 +189,8 @@ class InputListener:
                 idempotency_key=f"input:{body.correlation_id or entry.id}",
                 request_hash=request_hash(json.dumps(members, sort_keys=True).encode()),
             )
+        if not submitted.repeated:
+            await self._audit.record(_OPERATOR, "task.submit", submitted.task.id)
         log.info("input.accepted", task_id=submitted.task.id, repeated=submitted.repeated)
         return {"task_id": submitted.task.id, "status": submitted.task.status}
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TypeVar
 
 from starlette.requests import Request
@@ -135,11 +135,11 @@ def _read_label(text: str) -> tuple[str, str]:
 
 
 def read_time(text: str) -> datetime:
-    """An aware time, as RFC 3339 has it."""
+    """A time as RFC 3339 has it, as UTC."""
     try:
         moment = datetime.fromisoformat(text.replace(" ", "+"))  # what "+" becomes in a query
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise ValueError("must be a time as in RFC 3339, like 2030-01-31T12:00:00Z")
-    return moment
+        if moment.tzinfo is not None:
+            return moment.astimezone(UTC)
+    except (ValueError, OverflowError):  # as UTC it may lie outside the years 1 to 9999
+        pass
+    raise ValueError("must be a time as in RFC 3339, like 2030-01-31T12:00:00Z")

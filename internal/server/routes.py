@@ -59,7 +59,7 @@ LATER: Mapping[str, tuple[str, ...]] = {
 }
 """Paths under `/api/v1` that belong to the API but not to this version."""
 
-_ADMINISTRATIVE = ("/keys", "/tokens", "/audit", "/dead-letters", "/control")
+_ADMINISTRATIVE = ("/dead-letters", "/control")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
 from internal.egress.url import parse_http_url
 from internal.errors import Invalid, PolicyDenied
@@ -20,7 +20,7 @@ from internal.keys.model import (
     is_token,
 )
 from internal.server.complaints import complain
-from internal.server.fields import Body, rules_of
+from internal.server.fields import Body, Moment, rules_of
 
 
 def _check_name(name: str) -> str:
@@ -90,7 +90,7 @@ class CreateKey(Body):
         default=None, validate_default=True
     )
     scope: _Scope | None = None
-    expires_at: Annotated[AwareDatetime, AfterValidator(_check_end)] | None = None
+    expires_at: Annotated[Moment, AfterValidator(_check_end)] | None = None
 
     def new_key(self) -> NewKey:
         """What the registry takes, without the value."""

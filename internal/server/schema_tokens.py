@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, Field
 
 from internal.access.model import is_name
 from internal.server.complaints import complain
-from internal.server.fields import Body
-from internal.server.query import read_tenant, read_time
-
-
-def _read_expiry(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    try:
-        return read_time(value)
-    except ValueError as error:
-        raise complain(str(error)) from error
+from internal.server.fields import Body, Moment
+from internal.server.query import read_tenant
 
 
 def _check_name(name: str) -> str:
@@ -41,4 +31,4 @@ class CreateToken(Body):
     name: Annotated[str, AfterValidator(_check_name)]
     scopes: Annotated[list[Literal["read", "tasks", "admin"]], Field(min_length=1, max_length=3)]
     tenant: Annotated[str, AfterValidator(_check_tenant)] | None = None
-    expires_at: Annotated[datetime, BeforeValidator(_read_expiry)] | None = None
+    expires_at: Moment | None = None

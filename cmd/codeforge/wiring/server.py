@@ -100,6 +100,7 @@ async def open_server(
             core.keys,
             tasks=core.service,
             registered=core.registered,
+            audit=deps.audit,
             rules=rules,
             max_body_bytes=settings.server.max_body_bytes,
         )

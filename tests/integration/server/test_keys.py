@@ -89,7 +89,7 @@ async def test_fault_a31_names_that_are_special_elsewhere_are_names(
         ({"scope": ["everything"]}, "scope", "owner/name"),
         ({"scope": ["a/b"] * 65}, "scope", "at most 64"),
         ({"expires_at": "2020-01-01T00:00:00Z"}, "expires_at", "future"),
-        ({"expires_at": "2099-01-01T00:00:00"}, "expires_at", "timezone"),
+        ({"expires_at": "2099-01-01T00:00:00"}, "expires_at", "RFC 3339"),
         ({"value": CANARY}, "value", "not a known field"),
     ],
 )

@@ -42,6 +42,7 @@ def make_listener(service: Service, blocking: Redis, *, lease_seconds: float = 3
         KEYS,
         tasks=service.deps.tasks,
         registered=service.deps.keys,
+        audit=service.deps.audit,
         rules=service.deps.rules,
         max_body_bytes=10_000,
         lease_seconds=lease_seconds,

@@ -60,6 +60,7 @@ async def listener(redis_server: RedisServer, service: Service) -> AsyncGenerato
             KEYS,
             tasks=service.deps.tasks,
             registered=service.deps.keys,
+            audit=service.deps.audit,
             rules=service.deps.rules,
             max_body_bytes=10_000,
         )

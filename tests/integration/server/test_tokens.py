@@ -131,6 +131,10 @@ async def test_only_the_operator_makes_tokens_of_other_tenants(
             {"expires_at": "must be a time as in RFC 3339, like 2030-01-31T12:00:00Z"},
         ),
         (
+            {"name": "a", "scopes": ["read"], "expires_at": "9999-12-31T23:59:59-12:00"},
+            {"expires_at": "must be a time as in RFC 3339, like 2030-01-31T12:00:00Z"},
+        ),
+        (
             {"name": "a", "scopes": ["read"], "expires_at": 5},
             {"expires_at": "must be a time as in RFC 3339, like 2030-01-31T12:00:00Z"},
         ),
