@@ -9,7 +9,7 @@ knows what may be asked twice.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import quote, urlencode, urljoin
@@ -36,30 +36,33 @@ T = TypeVar("T")
 class Reply:
     """An answer that a method can judge: a success, or a refusal of just this request."""
 
+    host: str
     status: int
     headers: Mapping[str, str]
     json: object
     words: str
     """What the host said, fit to be shown."""
-    error: ProviderError
-    """What to raise when nothing better is known."""
 
     @property
     def ok(self) -> bool:
         return 200 <= self.status < 300
+
+    def refusal(self) -> ProviderError:
+        """What to raise for a reply that is no success, when nothing better is known."""
+        return failure(self.host, self.status, self.headers, self.words)
 
 
 class Api:
     """The API at *root*, with the headers of one token."""
 
     def __init__(
-        self, http: HttpClient, *, root: str, headers: Mapping[str, str], secret: str | None
+        self, http: HttpClient, *, root: str, headers: Mapping[str, str], secrets: Sequence[str]
     ) -> None:
-        """*headers* carry the token; *secret* is what must never be in a message."""
+        """*headers* carry the token; *secrets* are what must never be in a message."""
         self._http = http
         self._root = root
         self._headers = {"Accept": "application/json", **headers}
-        self._secret = secret
+        self._secrets = tuple(secrets)
         self.host = parse_http_url(root).host
 
     async def call(
@@ -80,19 +83,29 @@ class Api:
         """
         url = self._root + path + (f"?{urlencode(query, quote_via=quote)}" if query else "")
         answer = await self._follow(method, url, body)
-        words = "" if answer.status < 300 else said(decode(answer.body), secret=self._secret)
-        error = failure(self.host, answer, words)
         if answer.truncated:
             raise ProviderError(f"{self.host} answered with more than we read")
-        if error.retryable or answer.status == 401 or 300 <= answer.status < 400:
-            raise error
-        return Reply(
+        content = decode(answer.body)
+        reply = Reply(
+            host=self.host,
             status=answer.status,
             headers=answer.headers,
-            json=decode(answer.body),
-            words=words,
-            error=error,
+            json=content,
+            words="" if answer.status < 300 else said(content, secrets=self._secrets),
         )
+        if not reply.ok:
+            refusal = reply.refusal()
+            if refusal.retryable or reply.status < 400 or reply.status == 401:
+                raise refusal
+        return reply
+
+    async def get_repository(self, path: str, shape: type[T]) -> T:
+        """The repository at *path*. Raises ProviderError also when there is none to be seen."""
+        reply = await self.call("GET", path)
+        if reply.status == 404:
+            problem = "has no such repository, or the token may not see it"
+            raise ProviderError(f"{self.host} {problem}", status=404)
+        return self.read(reply, shape)
 
     async def get(self, path: str, shape: type[T], query: Mapping[str, str] | None = None) -> T:
         """What is at *path*, which must be there. Raises what `call` and `read` raise."""
@@ -106,7 +119,7 @@ class Api:
             ProviderError: it is no success, or has another shape.
         """
         if not reply.ok:
-            raise reply.error
+            raise reply.refusal()
         try:
             return TypeAdapter(shape).validate_python(reply.json)
         except ValidationError as error:

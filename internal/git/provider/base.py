@@ -61,7 +61,7 @@ class Provider(Protocol):
     The pull requests of one repository.
 
     Every method may raise ProviderError, and PolicyDenied when the host is in a private network
-    that `egress.allow` does not name. None takes longer than about a minute.
+    that `egress.allow` does not name. One request takes 15 s at most, `open_pull_request` 80 s.
     """
 
     async def open_pull_request(self, request: PullRequestWanted) -> PullRequest:

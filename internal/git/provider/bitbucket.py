@@ -89,7 +89,8 @@ def bitbucket_api(http: HttpClient, root: str, token: str | None) -> Api:
         headers["Authorization"] = f"Basic {encoded}"
     elif token:
         headers["Authorization"] = f"Bearer {token}"
-    return Api(http, root=root, headers=headers, secret=token)
+    secrets = [token, token.partition(":")[2]] if token else []
+    return Api(http, root=root, headers=headers, secrets=secrets)
 
 
 async def check_bitbucket_token(api: Api) -> TokenCheck:
@@ -150,7 +151,7 @@ class Bitbucket:
         }
         reply = await self._api.call("POST", f"{await self._path()}/pullrequests", body=body)
         if reply.status == 400:
-            raise Invalid(reply.error.message)
+            raise Invalid(reply.refusal().message)
         return self._api.read(reply, _Pull)
 
     async def update(self, found: _Pull, request: PullRequestWanted) -> _Pull:
@@ -163,7 +164,7 @@ class Bitbucket:
             body["destination"] = {"branch": {"name": request.base}}
         reply = await self._put(found, body)
         if reply.status == 400:
-            raise Invalid(reply.error.message)
+            raise Invalid(reply.refusal().message)
         return self._api.read(reply, _Pull)
 
     async def add_labels(self, found: _Pull, labels: Sequence[str]) -> list[str]:
@@ -184,7 +185,7 @@ class Bitbucket:
             ]
             reply = await self._put(found, {"title": current.title, "reviewers": accounts})
             if not reply.ok:
-                raise reply.error
+                raise reply.refusal()
 
         refused = [f"{name}: {problem}" for name, account in known.items() if not account]
         return refused + (await each_or_all(asked, ask) if asked else [])
@@ -209,7 +210,7 @@ class Bitbucket:
 
     async def _repository(self) -> _Repository:
         if self._known is None:
-            self._known = await self._api.get(self._asked, _Repository)
+            self._known = await self._api.get_repository(self._asked, _Repository)
         return self._known
 
     async def _path(self) -> str:

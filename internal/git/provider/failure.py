@@ -8,16 +8,17 @@ a moment, measured here against the host's own `Date`, so that no difference of 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import cast
 
-from internal.egress.client import Answer
 from internal.egress.retryafter import http_date, retry_after_seconds
 from internal.git.provider.base import ProviderError
 from internal.redact import KNOWN, Redactor
 
 _MAX_SAID_CHARS = 300
 _MAX_WAIT_SECONDS = 3_600.0
+_MAX_SENTENCES = 16
 _MAX_DEPTH = 4
 # Where each host puts its words, most general first.
 _WORDS = ("message", "error", "error_description", "detail", "errors", "fields")
@@ -33,46 +34,45 @@ def decode(body: bytes) -> object:
         return None
 
 
-def said(body: object, *, secret: str | None = None) -> str:
-    """What the host said, in one short line without secrets; empty when it said nothing."""
-    words = "; ".join(dict.fromkeys(_words(body, _MAX_DEPTH)))
+def said(body: object, *, secrets: Iterable[str] = ()) -> str:
+    """What the host said, in one short line without *secrets*; empty when it said nothing."""
+    words = "; ".join(dict.fromkeys(islice(_words(body, _MAX_DEPTH), _MAX_SENTENCES)))
     line = " ".join("".join(char if char.isprintable() else " " for char in words).split())
-    clean = Redactor([secret] if secret else []).redact(KNOWN.redact(line))
+    clean = Redactor(secrets).redact(KNOWN.redact(line))
     return clean if len(clean) <= _MAX_SAID_CHARS else clean[: _MAX_SAID_CHARS - 1] + "…"
 
 
-def wait_seconds(answer: Answer) -> float | None:
+def wait_seconds(headers: Mapping[str, str]) -> float | None:
     """How long the host asks us to wait, at most an hour; None when it does not say."""
-    now = http_date(answer.headers.get("date", ""))
-    asked = retry_after_seconds(answer.headers.get("retry-after", ""), now)
+    now = http_date(headers.get("date", ""))
+    asked = retry_after_seconds(headers.get("retry-after", ""), now)
     if asked is None and now is not None:
-        reset = _header(answer.headers, _RESET)
+        reset = _header(headers, _RESET)
         if reset.isascii() and reset.isdigit():
             asked = max(0.0, float(reset[:12]) - now.timestamp())
     return None if asked is None else min(asked, _MAX_WAIT_SECONDS)
 
 
-def is_limited(answer: Answer, words: str) -> bool:
+def is_limited(status: int, headers: Mapping[str, str], words: str) -> bool:
     """Whether the host refuses for the number of requests, and not this one."""
-    if answer.status == 429:
+    if status == 429:
         return True
-    return answer.status == 403 and (
-        "retry-after" in answer.headers
-        or _header(answer.headers, _REMAINING) == "0"
+    return status == 403 and (
+        "retry-after" in headers
+        or _header(headers, _REMAINING) == "0"
         or "rate limit" in words.lower()
     )
 
 
-def failure(host: str, answer: Answer, words: str) -> ProviderError:
-    """The error of an answer that nobody can use."""
-    status = answer.status
+def failure(host: str, status: int, headers: Mapping[str, str], words: str) -> ProviderError:
+    """The error of an answer that is no success; *words* are what `said` made of it."""
     told = f": {words}" if words else ""
-    if is_limited(answer, words):
+    if is_limited(status, headers, words):
         return ProviderError(
             f"{host} limits the rate of requests{told}",
             status=status,
             retryable=True,
-            retry_after_seconds=wait_seconds(answer),
+            retry_after_seconds=wait_seconds(headers),
         )
     if status == 401:
         return ProviderError(f"{host} wants a valid token{told}", status=status)
@@ -81,7 +81,7 @@ def failure(host: str, answer: Answer, words: str) -> ProviderError:
             f"{host} failed with {status}{told}",
             status=status,
             retryable=True,
-            retry_after_seconds=wait_seconds(answer),
+            retry_after_seconds=wait_seconds(headers),
         )
     if 300 <= status < 400:
         return ProviderError(f"{host} redirects to another place ({status})", status=status)

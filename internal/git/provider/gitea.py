@@ -66,7 +66,7 @@ class _Label(Shape):
 def gitea_api(http: HttpClient, root: str, token: str | None) -> Api:
     """The API at *root*; the scheme `token` is known to all versions."""
     headers = {"Authorization": f"token {token}"} if token else {}
-    return Api(http, root=root, headers=headers, secret=token)
+    return Api(http, root=root, headers=headers, secrets=[token] if token else [])
 
 
 async def check_gitea_token(api: Api) -> TokenCheck:
@@ -124,7 +124,7 @@ class Gitea:
             raise AlreadyOpen
         # The repository was read just now, so what is not found is one of the branches.
         if reply.status in {400, 404, 422}:
-            raise Invalid(reply.error.message)
+            raise Invalid(reply.refusal().message)
         return self._api.read(reply, _Pull)
 
     async def update(self, found: _Pull, request: PullRequestWanted) -> _Pull:
@@ -134,7 +134,7 @@ class Gitea:
         path = f"{await self._path()}/pulls/{found.number}"
         reply = await self._api.call("PATCH", path, body=body)
         if reply.status in {400, 404, 409, 422}:
-            raise Invalid(reply.error.message)
+            raise Invalid(reply.refusal().message)
         return self._api.read(reply, _Pull)
 
     async def add_labels(self, found: _Pull, labels: Sequence[str]) -> list[str]:
@@ -144,7 +144,7 @@ class Gitea:
             path = f"{await self._path()}/issues/{found.number}/labels"
             reply = await self._api.call("POST", path, body={"labels": known})
             if not reply.ok:
-                raise reply.error
+                raise reply.refusal()
         return [f"{label}: there is no such label" for label in labels if label not in numbers]
 
     async def add_reviewers(self, found: _Pull, reviewers: Sequence[str]) -> list[str]:
@@ -156,7 +156,7 @@ class Gitea:
             }
             reply = await self._api.call("POST", path, body=body)
             if not reply.ok:
-                raise reply.error
+                raise reply.refusal()
 
         return await each_or_all(reviewers, ask)
 
@@ -199,7 +199,7 @@ class Gitea:
 
     async def _repository(self) -> _Repository:
         if self._known is None:
-            self._known = await self._api.get(self._asked, _Repository)
+            self._known = await self._api.get_repository(self._asked, _Repository)
         return self._known
 
     async def _path(self) -> str:

@@ -58,7 +58,7 @@ def github_api(http: HttpClient, root: str, token: str | None) -> Api:
     headers = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
     if token:
         headers["Authorization"] = f"Bearer {token}"
-    return Api(http, root=root, headers=headers, secret=token)
+    return Api(http, root=root, headers=headers, secrets=[token] if token else [])
 
 
 async def check_github_token(api: Api) -> TokenCheck:
@@ -128,7 +128,7 @@ class GitHub:
                 raise AlreadyOpen
             if request.draft and "draft" in words:
                 raise NoDrafts
-            raise Invalid(reply.error.message)
+            raise Invalid(reply.refusal().message)
         return self._api.read(reply, _Pull)
 
     async def update(self, found: _Pull, request: PullRequestWanted) -> _Pull:
@@ -138,7 +138,7 @@ class GitHub:
         path = f"{await self._path()}/pulls/{found.number}"
         reply = await self._api.call("PATCH", path, body=body)
         if reply.status == 422:
-            raise Invalid(reply.error.message)
+            raise Invalid(reply.refusal().message)
         return self._api.read(reply, _Pull)
 
     async def add_labels(self, found: _Pull, labels: Sequence[str]) -> list[str]:
@@ -146,7 +146,7 @@ class GitHub:
             path = f"{await self._path()}/issues/{found.number}/labels"
             reply = await self._api.call("POST", path, body={"labels": list(names)})
             if not reply.ok:
-                raise reply.error
+                raise reply.refusal()
 
         return await each_or_all(labels, ask)
 
@@ -159,7 +159,7 @@ class GitHub:
             }
             reply = await self._api.call("POST", path, body=body)
             if not reply.ok:
-                raise reply.error
+                raise reply.refusal()
 
         return await each_or_all(reviewers, ask)
 
@@ -175,7 +175,7 @@ class GitHub:
 
     async def _repository(self) -> _Repository:
         if self._known is None:
-            self._known = await self._api.get(self._asked, _Repository)
+            self._known = await self._api.get_repository(self._asked, _Repository)
         return self._known
 
     async def _path(self) -> str:

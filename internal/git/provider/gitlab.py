@@ -66,7 +66,7 @@ class _Merge(Shape):
 def gitlab_api(http: HttpClient, root: str, token: str | None) -> Api:
     """The API at *root*; every kind of token goes as a bearer's, personal ones too."""
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    return Api(http, root=root, headers=headers, secret=token)
+    return Api(http, root=root, headers=headers, secrets=[token] if token else [])
 
 
 async def check_gitlab_token(api: Api) -> TokenCheck:
@@ -130,7 +130,7 @@ class GitLab:
         if reply.status == 409:
             raise AlreadyOpen
         if reply.status in {400, 422}:
-            raise Invalid(reply.error.message)
+            raise Invalid(reply.refusal().message)
         return self._api.read(reply, _Merge)
 
     async def update(self, found: _Merge, request: PullRequestWanted) -> _Merge:
@@ -173,7 +173,7 @@ class GitLab:
         path = f"{await self._path()}/merge_requests/{found.iid}"
         reply = await self._api.call("PUT", path, body=body)
         if reply.status in {400, 409, 422}:
-            raise Invalid(reply.error.message)
+            raise Invalid(reply.refusal().message)
         return self._api.read(reply, _Merge)
 
     async def _user(self, name: str) -> _User | None:
@@ -183,7 +183,7 @@ class GitLab:
 
     async def _project(self) -> _Project:
         if self._known is None:
-            self._known = await self._api.get(self._asked, _Project)
+            self._known = await self._api.get_repository(self._asked, _Project)
         return self._known
 
     async def _path(self) -> str:

@@ -21,6 +21,7 @@ from internal.git.provider.base import ProviderError
 # Hosts lag behind themselves by up to some seconds: their lists behind what was just opened, and
 # the check of a branch behind its push. The tool hub repeated for nine seconds for that reason.
 PAUSES_SECONDS = (0.5, 1.5, 3.0)
+_OPENING_SECONDS = 60.0
 _EXTRAS_SECONDS = 20.0
 
 Found = TypeVar("Found")
@@ -65,13 +66,13 @@ class Host(Protocol[Found]):
 async def open_or_update(host: Host[Found], request: PullRequestWanted) -> PullRequest:
     """The rule of `Provider.open_pull_request`, on *host*."""
     warnings: list[str] = []
-    found = await host.find_open(request.head)
-    if found is None:
-        current, is_new = await _open(host, request, warnings)
-    else:
-        current, is_new = found, False
-    if not is_new:
-        current = await host.update(current, request)
+    try:
+        async with asyncio.timeout(_OPENING_SECONDS):
+            current, is_new = await _find_or_open(host, request, warnings)
+            if not is_new:
+                current = await host.update(current, request)
+    except TimeoutError:
+        raise ProviderError("the host did not answer in time", retryable=True) from None
     warnings += await _extras(host, current, request)
     return replace(host.shown(current), updated=not is_new, warnings=tuple(warnings))
 
@@ -97,6 +98,13 @@ async def each_or_all(
         except ProviderError as error:
             refused.append(f"{name}: {error.message}")
     return refused
+
+
+async def _find_or_open(
+    host: Host[Found], request: PullRequestWanted, warnings: list[str]
+) -> tuple[Found, bool]:
+    found = await host.find_open(request.head)
+    return (found, False) if found is not None else await _open(host, request, warnings)
 
 
 async def _open(

@@ -27,7 +27,7 @@ async def ask_user(api: Api, *, login: str, scopes_header: str | None = None) ->
     if reply.status == 403:
         return TokenCheck(ok=True, reason=f"it may not read its user: {reply.words}")
     if not reply.ok:
-        raise reply.error
+        raise reply.refusal()
     header = reply.headers.get(scopes_header, "") if scopes_header else ""
     scopes = tuple(scope.strip() for scope in header.split(",") if scope.strip())
     return TokenCheck(ok=True, login=_name(reply, login), scopes=scopes)

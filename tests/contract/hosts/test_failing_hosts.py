@@ -126,3 +126,15 @@ async def test_a_token_never_follows_a_redirect_to_another_host(
                 await provider.default_branch()
 
     assert thief.seen == []
+
+
+async def test_a_repository_that_cannot_be_seen_is_told_as_such(
+    double: HostDouble, provider: Provider
+) -> None:
+    """
+    Hosts answer 404 to a token without rights, too; the message says both.
+    """
+    double.faults.append(Fault(method="GET", path=".*", status=404))
+
+    with pytest.raises(ProviderError, match="no such repository, or the token may not see it"):
+        await provider.find("codeforge/1")

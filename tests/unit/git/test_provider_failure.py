@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from internal.egress.client import Answer
 from internal.git.provider.failure import failure, said, wait_seconds
 from internal.redact import KNOWN
 
@@ -43,7 +42,9 @@ def test_the_words_of_each_host_are_found(body: object, words: str) -> None:
 def test_words_are_short_and_hold_no_secret() -> None:
     """Neither the token of the call nor any that this process knows, nor control characters."""
     with KNOWN.using("other-secret"):
-        words = said({"message": "tok-en-1\n\x1b[2Jother-secret " + "x" * 900}, secret="tok-en-1")  # noqa: S106 - made up
+        words = said(
+            {"message": "tok-en-1\n\x1b[2Jother-secret " + "x" * 900}, secrets=["tok-en-1"]
+        )
 
     assert words.startswith("*** [2J*** xxx")
     assert len(words) == 300
@@ -66,9 +67,7 @@ def test_when_to_come_back_is_read(
     status: int, headers: dict[str, str], seconds: float | None
 ) -> None:
     """Seconds, a date or a moment; measured by the host's clock, an hour at most."""
-    answer = Answer(status=status, headers={"date": _NOW, **headers}, body=b"")
-
-    error = failure("host", answer, "")
+    error = failure("host", status, {"date": _NOW, **headers}, "")
 
     assert error.retryable
     assert error.retry_after_seconds == seconds
@@ -76,9 +75,7 @@ def test_when_to_come_back_is_read(
 
 def test_without_the_hosts_clock_a_moment_tells_nothing() -> None:
     """Our clock may be off by an hour; then it is not known how long to wait."""
-    answer = Answer(status=429, headers={"x-ratelimit-reset": "1060"}, body=b"")
-
-    assert wait_seconds(answer) is None
+    assert wait_seconds({"x-ratelimit-reset": "1060"}) is None
 
 
 @pytest.mark.parametrize(
@@ -95,7 +92,7 @@ def test_without_the_hosts_clock_a_moment_tells_nothing() -> None:
 )
 def test_what_may_pass_by_itself_is_retryable(status: int, words: str, retryable: bool) -> None:
     """A refusal never does; a limit and a failure of the host do."""
-    error = failure("host", Answer(status=status, headers={}, body=b""), words)
+    error = failure("host", status, {}, words)
 
     assert (error.status, error.retryable) == (status, retryable)
     assert error.message.startswith("host ")
