@@ -17,7 +17,8 @@ from internal.agent.claude_output import ClaudeParser
 from internal.agent.claude_session import move_session
 from internal.agent.jsonline import as_session_id
 from internal.agent.mcpconfig import claude_config, on_path
-from internal.agent.model import AgentRequest, Capabilities, Launch, PrivateFile, Probe
+from internal.agent.model import AgentRequest, Capabilities, Launch, PrivateFile, Probe, Reporting
+from internal.agent.otel import otel_variables
 from internal.agent.privatefile import private_path
 from internal.agent.probe import probe_program
 from internal.process.limits import allowed_environment
@@ -138,7 +139,15 @@ def _environment(request: AgentRequest) -> dict[str, str]:
     key = {"ANTHROPIC_API_KEY": request.api_key} if request.api_key else {}
     if request.api_key and request.api_url:
         key[_GATEWAY] = request.api_url
-    return {**_settings(), **scratch, **allowed, **key}
+    return {**_settings(), **scratch, **_reporting(request.reporting), **allowed, **key}
+
+
+def _reporting(reporting: Reporting | None) -> dict[str, str]:
+    if reporting is None:
+        return {}
+    # Spans only come with the second variable. DISABLE_TELEMETRY is about the vendor's own.
+    switches = ("CLAUDE_CODE_ENABLE_TELEMETRY", "CLAUDE_CODE_ENHANCED_TELEMETRY_BETA")
+    return {**dict.fromkeys(switches, "1"), **otel_variables(reporting)}
 
 
 def _settings() -> dict[str, str]:

@@ -63,6 +63,20 @@ class AgentEvent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reporting:
+    """Where an agent is to report its own telemetry, and as part of what."""
+
+    endpoint: str
+    """The collector's base URL, without `/v1/traces`."""
+    protocol: str
+    """`http/protobuf` or `grpc`."""
+    task: str
+    iteration: int
+    traceparent: str | None = None
+    ca_file: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AgentRequest:
     """All a driver may know about one run."""
 
@@ -84,6 +98,8 @@ class AgentRequest:
     """More names to take from it, by the operator's setting; they win over what the driver sets."""
     executable: str | None = None
     """The path from settings; None looks for the CLI's usual name on PATH."""
+    reporting: Reporting | None = None
+    """None: the agent reports nothing by itself."""
     mcp_servers: tuple[McpServer, ...] = ()
 
 

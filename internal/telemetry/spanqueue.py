@@ -35,10 +35,10 @@ class _Tally:
         self._waiting = 0
         self._became: dict[str, int] = dict.fromkeys(SPAN_ENDS, 0)
 
-    def take(self, most: int) -> bool:
+    def take(self) -> bool:
         """Whether there is room for one more."""
         with self._lock:
-            if self._waiting >= most:
+            if self._waiting >= MOST_WAITING:
                 self._became["dropped"] += 1
                 return False
             self._waiting += 1
@@ -57,15 +57,14 @@ class _Tally:
 class SpanQueue(SpanProcessor):
     """Takes ended spans in no time; a thread of its own exports them in batches."""
 
-    def __init__(self, exporter: SpanExporter, *, most_waiting: int = MOST_WAITING) -> None:
+    def __init__(self, exporter: SpanExporter) -> None:
         self._tally = _Tally()
-        self._most = most_waiting
         self._told_at = -_TOLD_EACH_SECONDS
         self._batches: SpanProcessor = BatchSpanProcessor(
             _Watched(exporter, self._tally),
-            max_queue_size=most_waiting,
+            max_queue_size=MOST_WAITING,
             schedule_delay_millis=_PAUSE_MILLIS,
-            max_export_batch_size=min(_BATCH, most_waiting),
+            max_export_batch_size=_BATCH,
         )
 
     @property
@@ -80,7 +79,7 @@ class SpanQueue(SpanProcessor):
         """See `SpanProcessor`."""
         if span.context is None or not span.context.trace_flags.sampled:
             return
-        if self._tally.take(self._most):
+        if self._tally.take():
             self._batches.on_end(span)
         elif time.monotonic() - self._told_at >= _TOLD_EACH_SECONDS:
             self._told_at = time.monotonic()

@@ -16,7 +16,7 @@ import structlog
 
 from internal.agent.base import Agent
 from internal.agent.budget import EventLimits
-from internal.agent.model import AgentRequest, AgentResult, Ending, Probe
+from internal.agent.model import AgentRequest, AgentResult, Ending, Probe, Reporting
 from internal.agent.run import AgentRun, RunOptions, run_agent
 from internal.clock import Clock
 from internal.errors import CodeforgeError, disk_errors
@@ -24,7 +24,9 @@ from internal.process.errors import ExecutableMissing, NotExecutable
 from internal.process.leftovers import own_marker
 from internal.redact import Redactor
 from internal.task.event import from_agent, new_event
-from internal.task.model import DEFAULT_TENANT, Claim
+from internal.task.model import DEFAULT_TENANT, Claim, Task
+from internal.telemetry.collector import Collector
+from internal.telemetry.tracing import current_traceparent
 from internal.worker.lease import Stop
 from internal.worker.run import Run
 from internal.worker.spans import agent_span, tell_result, tool_spans
@@ -51,6 +53,8 @@ class AgentSettings:
     executable: str | None = None
     environment_names: tuple[str, ...] = ()
     default_model: str | None = None
+    collector: Collector | None = None
+    """Where it reports its own telemetry; None: nowhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +172,7 @@ class AgentHost:
             ) as current,
             tool_spans(options.redact) as observe,
         ):
+            request = replace(request, reporting=_reporting(configured.collector, run.claim.task))
             ended = await self._run(agent, request, run, replace(options, observe=observe))
             tell_result(current, ended.result)
             return ended
@@ -250,3 +255,16 @@ class AgentHost:
 
     def _of(self, name: str) -> AgentSettings:
         return self._configured.get(name, AgentSettings())
+
+
+def _reporting(collector: Collector | None, task: Task) -> Reporting | None:
+    if collector is None:
+        return None
+    return Reporting(
+        endpoint=collector.url,
+        protocol=collector.transport.value,
+        task=task.id,
+        iteration=task.iteration,
+        traceparent=current_traceparent(),
+        ca_file=collector.ca_file,
+    )

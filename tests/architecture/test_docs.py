@@ -6,14 +6,19 @@ import re
 from pathlib import Path
 
 import pytest
+from prometheus_client.core import Metric
+from prometheus_client.parser import text_string_to_metric_families
 
 from internal.config.effect import without_effect
 from internal.config.load import Loaded, load_settings
 from internal.config.settings import leaf_names
 from internal.config.show import effective
+from internal.telemetry.cluster import ClusterSnapshot
+from internal.telemetry.metrics import Metrics
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
 BY_MACHINE = ("data_dir", "tasks.workspace_base")
+METRIC_ROW = re.compile(r"^\| `(codeforge_\w+)` \| (\w+) \| ([^|]*)\|", re.MULTILINE)
 ROW = re.compile(r"\| `([a-z_.]+)`( °)? \| (?:`([^|]*)`)? ?\| (.*)\|", re.MULTILINE)
 
 
@@ -63,3 +68,49 @@ def test_what_has_no_effect_is_marked(rows: dict[str, tuple[str, bool]], tmp_pat
 def _as_written(value: str) -> str:
     """Python's spelling of a value as a settings file has it."""
     return {"True": "true", "False": "false"}.get(value, value.removesuffix(".0"))
+
+
+def test_every_metric_is_documented_with_its_type_and_labels() -> None:
+    """
+    The table of operations.md is what a scrape shows, with everything in it that can be.
+    """
+    told = (PAGE.parent / "operations.md").read_text(encoding="utf-8")
+    documented = {
+        name: (kind, tuple(re.findall(r"`(\w+)`", labels)))
+        for name, kind, labels in METRIC_ROW.findall(told)
+    }
+    metrics = Metrics(count_spans=dict)
+    metrics.observe_request("GET", "/api/v1/tasks", 200, 0.1)
+
+    families = text_string_to_metric_families(metrics.render(_everything()).decode())
+
+    assert documented == {
+        _full_name(family): (family.type, _labels(family))
+        for family in families
+        if family.name.startswith("codeforge_")
+    }
+
+
+def _everything() -> ClusterSnapshot:
+    """A deployment in which each thing that is counted has happened."""
+    once = ("failures", "retries", "handbacks", "clone:spare:inf", "tokens:demo", "cost_usd")
+    return ClusterSnapshot(
+        counters={f"{name}:x" if ":inf" not in name else name: "1" for name in once},
+        tasks_in_progress=0,
+        queue_depth=0,
+        queue_oldest_seconds=0,
+        workers_active=0,
+        workers_total=0,
+        worker_processes=0,
+        webhook_backlog=0,
+        webhook_overdue_seconds=0,
+        dead_letters=0,
+    )
+
+
+def _full_name(family: Metric) -> str:
+    return f"{family.name}_total" if family.type == "counter" else family.name
+
+
+def _labels(family: Metric) -> tuple[str, ...]:
+    return tuple(name for name in family.samples[0].labels if name != "le")

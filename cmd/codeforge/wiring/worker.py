@@ -16,6 +16,7 @@ from redis.client import Redis as SyncRedis
 
 from codeforge import __version__
 from codeforge.parent import environment_for_child
+from codeforge.wiring.collector import find_collector
 from codeforge.wiring.core import Core, Loop, run_loops
 from codeforge.wiring.disk import Disk
 from internal.agent import catalog
@@ -247,6 +248,7 @@ def _agent_host(settings: Settings, disk: Disk) -> AgentHost:
         "claude-code": settings.cli.claude_code,
         "demo": settings.cli.demo,
     }
+    reporting = {"claude-code"} if settings.cli.claude_code.telemetry else set[str]()
     return AgentHost(
         catalog.AVAILABLE,
         {
@@ -254,6 +256,7 @@ def _agent_host(settings: Settings, disk: Disk) -> AgentHost:
                 executable=cli.path or None,
                 environment_names=tuple(cli.env),
                 default_model=cli.default_model or None,
+                collector=find_collector(settings, os.environ) if name in reporting else None,
             )
             for name, cli in configured.items()
         },

@@ -8,7 +8,7 @@ import os
 import pytest
 
 from internal.agent.claude import ClaudeCode
-from internal.agent.model import AgentResult, Ending, EventKind, ExitStatus
+from internal.agent.model import AgentResult, Ending, EventKind, ExitStatus, Reporting
 from tests.support.recorded import request
 
 KEY = "ANTHROPIC_API_KEY"
@@ -225,3 +225,39 @@ def test_endless_new_messages_fill_no_memory() -> None:
         parser.parse(json.dumps({"type": "assistant", "message": message}).encode())
 
     assert 0 < parser.usage.input_tokens < 10_000
+
+
+REPORTING = Reporting(
+    endpoint="https://collector:4318",
+    protocol="http/protobuf",
+    task="t1",
+    iteration=2,
+    traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    ca_file="/etc/ca.pem",
+)
+
+
+def test_it_reports_by_itself_only_when_asked_to() -> None:
+    """Its spans then join the trace of the run, and all it reports names the task."""
+    asked, not_asked = environment(reporting=REPORTING), environment()
+
+    assert asked["CLAUDE_CODE_ENABLE_TELEMETRY"] == "1"
+    assert asked["OTEL_EXPORTER_OTLP_ENDPOINT"] == "https://collector:4318"
+    assert asked["OTEL_EXPORTER_OTLP_PROTOCOL"] == "http/protobuf"
+    assert asked["OTEL_EXPORTER_OTLP_CERTIFICATE"] == "/etc/ca.pem"
+    assert asked["OTEL_RESOURCE_ATTRIBUTES"] == "task.id=t1,task.iteration=2"
+    assert asked["TRACEPARENT"] == REPORTING.traceparent
+    assert not [name for name in not_asked if "OTEL" in name or "TRACE" in name]
+    assert "CLAUDE_CODE_ENABLE_TELEMETRY" not in not_asked
+
+
+def test_the_password_of_a_collector_is_not_for_agents() -> None:
+    """Their tools see their environment; who wants it there names the variable."""
+    name = "OTEL_EXPORTER_OTLP_HEADERS"
+    worker = WORKER | {name: "authorization=secret", "OTEL_SERVICE_NAME": "ours"}
+    asked = request(environment=worker, reporting=REPORTING)
+    named = request(environment=worker, reporting=REPORTING, environment_names=(name,))
+
+    assert name not in ClaudeCode().launch(asked).environment
+    assert "OTEL_SERVICE_NAME" not in ClaudeCode().launch(asked).environment
+    assert ClaudeCode().launch(named).environment[name] == "authorization=secret"

@@ -1,0 +1,52 @@
+"""A server process on an empty Redis, with tracing into a collector of the test."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+import httpx2
+import pytest
+from redis.asyncio import Redis
+
+from internal.telemetry.collector import Transport, find_collector
+from internal.telemetry.otel import TracingOptions, open_tracing
+from tests.support.collector import Collector, collecting
+from tests.support.redis import RedisServer
+from tests.support.service import Service, open_service
+
+
+@pytest.fixture
+async def service(redis_server: RedisServer, redis_client: Redis) -> AsyncGenerator[Service]:
+    async with open_service(redis_server.url) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def client(service: Service) -> AsyncGenerator[httpx2.AsyncClient]:
+    async with service.client() as opened:
+        yield opened
+
+
+@pytest.fixture
+async def collector() -> AsyncGenerator[Collector]:
+    """A collector that nobody knows of."""
+    async with collecting() as opened:
+        yield opened
+
+
+@pytest.fixture
+async def tracing(collector: Collector) -> AsyncGenerator[Collector]:
+    """Everything this process does is recorded, and comes to the collector."""
+    where = find_collector(
+        transport=Transport.HTTP,
+        endpoint=collector.url,
+        insecure=False,
+        ca_file="",
+        headers="",
+        environ={},
+    )
+    options = TracingOptions(process="test", version="1", sampling_rate=1, collector=where)
+    opened = open_tracing(options)
+    yield collector
+    await asyncio.to_thread(opened.close)

@@ -1,0 +1,199 @@
+"""Spans as the rest of the code sees them; nothing here needs OpenTelemetry."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+
+import pytest
+
+from internal.errors import NotFound
+from internal.redact import KNOWN
+from internal.telemetry.traceparent import TraceParent
+from internal.telemetry.tracing import (
+    Kind,
+    OpenSpan,
+    RecordedSpan,
+    continue_from,
+    current_trace_id,
+    current_traceparent,
+    past_span,
+    span,
+    use_tracer,
+)
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+CALLER = f"00-{TRACE}-b7ad6b7169203331-01"
+
+
+@dataclass
+class Noted:
+    """A span that was begun, and what became of it."""
+
+    name: str
+    kind: Kind
+    parent: TraceParent | None
+    start: int | None
+    place: TraceParent | None
+    attributes: dict[str, object] = field(default_factory=dict[str, object])
+    failure: tuple[str, str] | None = None
+    ended: bool = False
+
+    def set(self, attributes: Mapping[str, str | int | float | bool]) -> None:
+        self.attributes |= attributes
+
+    def rename(self, name: str) -> None:
+        self.name = name
+
+    def fail(self, error_type: str, message: str) -> None:
+        self.failure = (error_type, message)
+
+    def end(self) -> None:
+        self.ended = True
+
+
+class Notebook:
+    """A tracer that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.spans: list[Noted] = []
+
+    def begin(
+        self, name: str, kind: Kind, parent: TraceParent | None, start_nanos: int | None
+    ) -> RecordedSpan:
+        number = len(self.spans) + 1
+        place = TraceParent(parent.trace_id if parent else TRACE, f"{number:016x}", sampled=True)
+        self.spans.append(Noted(name, kind, parent, start_nanos, place))
+        return self.spans[-1]
+
+
+@pytest.fixture
+def notebook() -> Generator[Notebook]:
+    """Tracing is on, and this is where it goes."""
+    made = Notebook()
+    use_tracer(made)
+    yield made
+    use_tracer(None)
+
+
+def test_without_tracing_a_callers_trace_is_handed_on() -> None:
+    """
+    Spans are free and do nothing, and what came in still goes out.
+    """
+    with continue_from(CALLER), span("a") as first, span("b", task="t1") as second:
+        first.set(a=1)
+        second.fail("timeout")
+        said = current_traceparent()
+
+    assert first is second
+    assert said == CALLER
+    assert current_traceparent() is None
+
+
+def test_spans_hang_on_one_another(notebook: Notebook) -> None:
+    """
+    The first on the caller's, the next on the one around it; behind the block all is as before.
+    """
+    with continue_from(CALLER), span("outer", Kind.SERVER):
+        with span("inner"):
+            assert current_trace_id() == TRACE
+        said = current_traceparent()
+
+    outer, inner = notebook.spans
+    assert str(outer.parent) == CALLER
+    assert inner.parent == outer.place
+    assert said == str(outer.place)
+    assert (outer.kind, inner.kind) == (Kind.SERVER, Kind.INTERNAL)
+    assert outer.ended
+    assert inner.ended
+    assert current_traceparent() is None
+
+
+async def test_tasks_of_asyncio_do_not_mix(notebook: Notebook) -> None:
+    """
+    Two runs of one worker are in two traces, whoever is awake.
+    """
+
+    async def run(trace: str) -> str | None:
+        with continue_from(f"00-{trace}-b7ad6b7169203331-01"), span(trace):
+            await asyncio.sleep(0)
+            return current_trace_id()
+
+    traces = [f"{number:032x}" for number in range(1, 20)]
+
+    assert await asyncio.gather(*(run(trace) for trace in traces)) == traces
+    assert [entry.parent.trace_id for entry in notebook.spans if entry.parent] == traces
+
+
+def test_an_error_that_leaves_the_block_is_told_and_passes(notebook: Notebook) -> None:
+    """
+    With the code by which callers decide; a cancellation is one, too.
+    """
+    with pytest.raises(NotFound), span("a"):
+        raise NotFound("There is no such task.", code="repo_not_found")
+    with pytest.raises(asyncio.CancelledError), span("b"):
+        raise asyncio.CancelledError
+
+    assert [entry.failure for entry in notebook.spans] == [
+        ("repo_not_found", "There is no such task."),
+        ("CancelledError", ""),
+    ]
+    assert all(entry.ended for entry in notebook.spans)
+
+
+def test_no_secret_becomes_an_attribute(notebook: Notebook) -> None:
+    """
+    Every text passes the redactor and is cut: in attributes, names and messages.
+    """
+    with KNOWN.using("hunter22-hunter22"), span("a", text="x hunter22-hunter22 y") as current:
+        current.set(more="hunter22-hunter22", number=1, nothing=None)
+        current.rename("for hunter22-hunter22")
+        current.fail("refused", "wrong hunter22-hunter22")
+        OpenSpan("tool hunter22-hunter22", call="hunter22-hunter22").end("failed")
+        past_span("waited", 1.0, long="x" * 10_000)
+
+    first, tool, waited = notebook.spans
+    assert first.attributes == {"text": "x *** y", "more": "***", "number": 1}
+    assert (first.name, first.failure) == ("for ***", ("refused", "wrong ***"))
+    assert (tool.name, tool.attributes, tool.parent) == ("tool ***", {"call": "***"}, first.place)
+    assert len(str(waited.attributes["long"])) == 256
+
+
+def test_a_wait_that_is_over_begins_in_the_past(notebook: Notebook) -> None:
+    """
+    And a clock that went backwards does not make it end before it began.
+    """
+    past_span("a", 10.0)
+    past_span("b", -10.0)
+
+    first, second = notebook.spans
+    assert first.start is not None
+    assert second.start is not None
+    assert second.start - first.start >= 10_000_000_000
+    assert first.ended
+    assert second.ended
+
+
+def test_without_tracing_no_tracer_is_imported() -> None:
+    """
+    Server, worker and command line cost what they cost before. (redis-py imports the library's
+    metrics by itself where it is installed; it is not ours.)
+    """
+    program = (
+        "import sys, os\n"
+        "import codeforge.commands.serve, codeforge.commands.worker, codeforge.commands.up\n"
+        "from codeforge import runtime\n"
+        "loaded = runtime.load({'HOME': os.environ['HOME']})\n"
+        "with runtime.tracing(loaded.settings, 'serve') as tracing: assert tracing is None\n"
+        "ours = ('opentelemetry.sdk.trace', 'opentelemetry.exporter', 'google.protobuf', 'grpc')\n"
+        "print([name for name in sys.modules if name.startswith(ours)])\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+
+    assert done.stdout.strip() == "[]"
