@@ -9,8 +9,6 @@ _LATER = (
     "git.commit_author",
     "git.commit_email",
     "server.pr_wait",
-    "tasks.disk_critical_threshold_gb",
-    "tasks.disk_warning_threshold_gb",
     "tasks.result_ttl",
     "cli.codex.",
     "cli.gemini.",

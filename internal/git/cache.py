@@ -4,7 +4,8 @@ Bare mirrors of repositories, one each, shared by all tasks of this home.
 Fetching what is new costs a fraction of a clone. A mirror never grants access: before its objects
 are used, the remote itself is asked, with the caller's own credential, what the wanted name stands
 for. Each mirror is written under a lock between processes and comes into being by a rename, so a
-process killed at any point leaves a whole mirror or none. Nothing is ever pruned from one.
+process killed at any point leaves a whole mirror or none. Nothing is ever pruned from one; whole
+ones go by `git.evict`.
 """
 
 from __future__ import annotations
@@ -22,8 +23,19 @@ from internal.errors import Unavailable, disk_errors
 from internal.git.checkout import Checkout
 from internal.git.cli import Access, Git, Limits, Place
 from internal.git.credentials import SshFiles, access_to, install_askpass
-from internal.git.failure import CloneFailed, RepoNotFound
+from internal.git.failure import CloneFailed, GitFailed, RepoNotFound
 from internal.git.lock import file_lock
+from internal.git.mirror_files import (
+    KEEP,
+    kept_files,
+    kept_reference,
+    lock_file,
+    lock_of,
+    read_branch,
+    remove_leftovers,
+    touch,
+    write_branch,
+)
 from internal.git.remote import Remote, Scheme
 from internal.git.skeleton import make_bare
 from internal.git.target import Found, names_to_ask, read_answer
@@ -33,9 +45,6 @@ Vet = Callable[[str, int], Awaitable[str]]
 
 _ASK_LIMITS = Limits(timeout_seconds=60, max_output_bytes=1 << 20)
 _EVERYTHING = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
-_USED = "codeforge-used"
-_BRANCHES = "codeforge-branches"
-_KEEP = "refs/keep"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,30 +130,39 @@ class MirrorCache:
         Without asking the remote: who holds a commit had access to it.
         """
         path = self._path(remote)
-        commit = await self._commit_of(path, f"{_KEEP}/{name}")
+        commit = await self._commit_of(path, f"{KEEP}/{name}")
         if commit is None:
             return None
-        return self._mirror(remote, commit, await asyncio.to_thread(_read_branch, path, name))
+        return self._mirror(remote, commit, await asyncio.to_thread(read_branch, path, name))
 
     async def hold(self, mirror: Mirror, name: str) -> None:
         """
         Keep the mirror's commit for *name* (a task), whatever happens to its branch.
 
         Without the lock of the mirror, so nobody waits for another task's fetch here.
+
+        Raises:
+            CloneFailed: the mirror is gone; asking the remote again makes another.
         """
-        path = _held(mirror.path, name)
+        path = kept_reference(mirror.path, name)
         with disk_errors():
-            await asyncio.to_thread(_lock_of(path).unlink, missing_ok=True)
-            await self._git.run(
-                "update-ref", f"{_KEEP}/{name}", mirror.commit, place=Place(git_dir=mirror.path)
-            )
+            await asyncio.to_thread(lock_of(path).unlink, missing_ok=True)
+            try:
+                await self._git.run(
+                    "update-ref", f"{KEEP}/{name}", mirror.commit, place=Place(git_dir=mirror.path)
+                )
+            except GitFailed as error:
+                if await asyncio.to_thread((mirror.path / "HEAD").is_file):
+                    raise
+                message = "the mirror was removed to make room"
+                raise CloneFailed(message, retryable=True) from error
             if mirror.branch is not None:
-                await asyncio.to_thread(_write_branch, mirror.path, name, mirror.branch)
+                await asyncio.to_thread(write_branch, mirror.path, name, mirror.branch)
 
     async def release(self, path: Path, name: str) -> None:
         """Give up what is held as *name* in the mirror at *path*; nothing when there is none."""
         # Without git: these references are never packed, and a deletion would wait for a fetch.
-        for left in (_held(path, name), _lock_of(_held(path, name)), path / _BRANCHES / name):
+        for left in kept_files(path, name):
             await asyncio.to_thread(left.unlink, missing_ok=True)
 
     async def access(self, remote: Remote, *, token: str | None) -> Access:
@@ -190,7 +208,7 @@ class MirrorCache:
 
     async def _fetch(self, remote: Remote, access: Access) -> None:
         path = self._path(remote)
-        await asyncio.to_thread(_remove_leftovers, path)
+        await asyncio.to_thread(remove_leftovers, path)
         if await asyncio.to_thread((path / "HEAD").is_file):
             await self._fetch_into(path, access, _EVERYTHING)
             return
@@ -225,7 +243,7 @@ class MirrorCache:
 
     def _mirror(self, remote: Remote, commit: str, branch: str | None) -> Mirror:
         path = self._path(remote)
-        (path / _USED).touch()
+        touch(path)
         return Mirror(
             path=path,
             url=remote.url,
@@ -242,7 +260,7 @@ class MirrorCache:
         held = False
         try:
             with disk_errors():
-                async with file_lock(path.with_suffix(".lock"), timeout_seconds=self._lock_seconds):
+                async with file_lock(lock_file(path), timeout_seconds=self._lock_seconds):
                     held = True
                     yield
         except TimeoutError:
@@ -250,34 +268,3 @@ class MirrorCache:
                 raise
             message = "another task is still fetching this repository"
             raise CloneFailed(message, retryable=True) from None
-
-
-def _held(path: Path, name: str) -> Path:
-    return path / _KEEP / name
-
-
-def _lock_of(reference: Path) -> Path:
-    return reference.with_name(f"{reference.name}.lock")
-
-
-def _write_branch(path: Path, name: str, branch: str) -> None:
-    (path / _BRANCHES).mkdir(exist_ok=True)
-    (path / _BRANCHES / name).write_text(branch)
-
-
-def _read_branch(path: Path, name: str) -> str | None:
-    try:
-        return (path / _BRANCHES / name).read_text() or None
-    except FileNotFoundError:
-        return None
-
-
-def _remove_leftovers(path: Path) -> None:
-    """What killed processes left. Only under the lock: git dies with the process that holds it."""
-    for making in path.parent.glob(f"{path.stem}.making-*"):
-        shutil.rmtree(making, ignore_errors=True)
-    if path.is_dir():
-        stale = ("*.lock", "refs/heads/**/*.lock", "refs/tags/**/*.lock", "objects/pack/tmp_*")
-        for pattern in stale:
-            for left in path.glob(pattern):
-                left.unlink(missing_ok=True)

@@ -186,7 +186,7 @@ class Keys:
         return f"{self.prefix}task:{task}:done"
 
     def control_channel(self) -> str:
-        """Pub/Sub: `cancel <ref>`."""
+        """Pub/Sub: `cancel <ref>`, `erased <ref>`."""
         return f"{self.prefix}control"
 
     def ping_channel(self, process: str) -> str:

@@ -31,6 +31,7 @@ from internal.server.handlers.spec import docs_file, docs_page, openapi_file
 from internal.server.handlers.tasks import TaskHandlers
 from internal.server.handlers.tokens import TokenHandlers
 from internal.server.handlers.webhooks import WebhookHandlers
+from internal.server.handlers.workspaces import WorkspaceHandlers
 from internal.server.middleware.auth import Auth, needs
 from internal.server.middleware.bodylimit import BodyLimit
 from internal.server.middleware.ratelimit import limited
@@ -43,8 +44,6 @@ _SLACK_SECONDS = 30
 """What a request may take beside the time its client chose to wait."""
 
 LATER: Mapping[str, tuple[str, ...]] = {
-    "/workspaces": ("GET",),
-    "/workspaces/{task_id}": ("DELETE",),
     "/tasks/{task_id}/create-pr": ("POST",),
     "/tasks/{task_id}/pr": ("GET",),
     "/tasks/{task_id}/pause": ("POST",),
@@ -103,7 +102,7 @@ def api_paths(deps: ServerDeps) -> list[Path]:
     tokens, audit = TokenHandlers(deps), AuditHandlers(deps)
     hooks, admin = WebhookHandlers(deps), Scope.ADMIN
     one_hook = {"GET": hooks.read, "PATCH": hooks.change, "DELETE": hooks.delete}
-    mcp = McpHandlers(deps)
+    mcp, workspaces = McpHandlers(deps), WorkspaceHandlers(deps)
     return [
         Path("/tasks", {"POST": tasks.create, "GET": tasks.list}, limited=True),
         Path("/tasks/{task_id}", {"GET": tasks.read, "DELETE": tasks.delete}),
@@ -117,6 +116,8 @@ def api_paths(deps: ServerDeps) -> list[Path]:
         Path("/keys/{name}", {"GET": keys.read, "DELETE": keys.delete}, scope=Scope.ADMIN),
         Path("/keys/{name}/verify", {"GET": keys.verify}, scope=Scope.ADMIN, limited=True),
         Path("/mcp/servers", {"POST": mcp.add, "GET": mcp.list}, write_scope=Scope.ADMIN),
+        Path("/workspaces", {"GET": workspaces.list}),
+        Path("/workspaces/{task_id}", {"DELETE": workspaces.delete}, scope=Scope.ADMIN),
         Path("/mcp/servers/{name}", {"DELETE": mcp.remove}, scope=Scope.ADMIN),
         Path("/agents", {"GET": agents.agents}),
         Path("/workers", {"GET": agents.workers}),

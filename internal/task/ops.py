@@ -38,6 +38,10 @@ class OpKind(StrEnum):
     """args tenant, task, base, commit -> the diff that was too big for Redis, packed as base64."""
     VERIFY_KEY = "verify_key"
     """args tenant, name -> ok, reason: whether the provider takes a registered key."""
+    LIST_WORKSPACES = "list_workspaces"
+    """args tenant -> workspaces: task, bytes, created_at, used_at, expires_at (epoch seconds)."""
+    DELETE_WORKSPACE = "delete_workspace"
+    """args tenant, task -> found, in_use; removed when it was found and is not in use."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,7 +33,7 @@ from internal.task.event import NewEvent, encode
 from internal.task.model import Claim, Outcome
 from internal.task.outcome import finish_args
 from internal.task.pullrequest import NotPublished, Published
-from internal.task.state import State
+from internal.task.state import FINISHED, State
 
 _BELL_SECONDS = 2
 _HEADS = 32
@@ -74,6 +74,7 @@ class KnownClaims:
 
     leased: frozenset[str]
     recorded: frozenset[str]
+    is_finished: bool
 
 
 def ref_of(claim: Claim) -> str:
@@ -287,6 +288,7 @@ class TaskQueue:
             ref: KnownClaims(
                 leased=frozenset(filter(None, [head[1]])),
                 recorded=_recorded(works, head[4]),
+                is_finished=head[0] in FINISHED,
             )
             for (ref, head), works in zip(known, rows, strict=True)
         }

@@ -165,6 +165,10 @@ class TaskService:
             raise NotFound("There is no such task.")
         return found
 
+    async def states(self, tenant: Tenant, tasks: Sequence[str]) -> Mapping[str, State]:
+        """The states of those of *tasks* that exist."""
+        return await self._store.states(tenant, tasks)
+
     async def list(
         self, tenant: Tenant, wanted: TaskFilter, *, limit: int, cursor: str | None = None
     ) -> TaskPage:

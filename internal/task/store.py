@@ -106,6 +106,18 @@ class TaskStore:
             replies = cast(list[dict[str, str]], await pipe.execute())
         return [decode_task(fields) for fields in replies if "status" in fields]
 
+    async def states(self, tenant: str, tasks: Sequence[str]) -> dict[str, State]:
+        """The states of those of *tasks* that exist."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for task in tasks:
+                pipe.hget(self._keys.task(tenant, task), "status")
+            replies = cast(list[str | None], await pipe.execute())
+        return {
+            task: State(status)
+            for task, status in zip(tasks, replies, strict=True)
+            if status is not None
+        }
+
     async def ids(
         self, tenant: str, *, before: str | None, since_millis: int | None, count: int
     ) -> list[tuple[str, int]]:

@@ -1,8 +1,9 @@
 """
-Loop: hears at once that a cancel was accepted.
+Loop: hears at once that a cancel was accepted, or a task erased.
 
-The control channel only wakes the heartbeat, whose answer is the truth; when a message is lost,
-the next regular heartbeat says the same up to 3 s later.
+The control channel only wakes those who ask for the truth: the heartbeat, and the sweep of the
+disk. When a message is lost, the next regular heartbeat says the same up to 3 s later, the next
+round of the sweep some minutes later.
 """
 
 # redis-py leaves its **kwargs untyped.
@@ -11,7 +12,7 @@ the next regular heartbeat says the same up to 3 s later.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import cast
 
 import structlog
@@ -33,10 +34,19 @@ _PAUSE_SECONDS = 1.0
 class ControlLoop:
     """*subscriber* is a client for Pub/Sub of its own."""
 
-    def __init__(self, subscriber: Redis, keys: Keys, heartbeat: Heartbeat) -> None:
+    def __init__(
+        self,
+        subscriber: Redis,
+        keys: Keys,
+        heartbeat: Heartbeat,
+        *,
+        on_erased: Callable[[str, str], None],
+    ) -> None:
+        """*on_erased* is called with tenant and task."""
         self._subscriber = subscriber
         self._channel = keys.control_channel()
         self._heartbeat = heartbeat
+        self._on_erased = on_erased
 
     async def run(self, stop: asyncio.Event) -> None:
         """Listen until *stop*; a broken connection is made anew."""
@@ -66,3 +76,6 @@ class ControlLoop:
         verb, _, ref = text.partition(" ")
         if verb == "cancel" and any(ref_of(h.claim) == ref for h in self._heartbeat.holds()):
             self._heartbeat.beat_now()
+        if verb == "erased":
+            tenant, _, task = ref.partition("/")
+            self._on_erased(tenant, task)

@@ -69,14 +69,29 @@ def unlock(folder: Path) -> None:
 
 
 def disk_bytes(path: Path) -> int:
-    """Bytes that *path* and all below it take on disk."""
+    """
+    Bytes that all below *path* take on disk: allocated blocks, a file with several names once.
+
+    What vanishes meanwhile, or cannot be read, counts nothing.
+    """
     total = 0
+    counted: set[tuple[int, int]] = set()
     pending = [path]
     while pending:
-        for entry in list(os.scandir(pending.pop())):
-            total += entry.stat(follow_symlinks=False).st_blocks * 512
-            if _is_dir(entry):
-                pending.append(Path(entry.path))
+        folder = pending.pop()
+        entries: list[os.DirEntry[str]] = []
+        with contextlib.suppress(OSError):
+            entries = _entries(folder)
+        for entry in entries:
+            with contextlib.suppress(OSError):
+                status = entry.stat(follow_symlinks=False)
+                if status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
+                    if (status.st_dev, status.st_ino) in counted:
+                        continue
+                    counted.add((status.st_dev, status.st_ino))
+                total += status.st_blocks * 512
+                if stat.S_ISDIR(status.st_mode):
+                    pending.append(Path(entry.path))
     return total
 
 
@@ -114,8 +129,8 @@ def _is_dir(entry: os.DirEntry[str]) -> bool:
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    with contextlib.suppress(FileNotFoundError):
-        return list(os.scandir(folder))
+    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
+        return list(entries)
     return []
 
 

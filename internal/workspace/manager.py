@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import shutil
 from collections.abc import Mapping
@@ -19,10 +18,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from internal.clock import Clock
 from internal.errors import disk_errors
 from internal.workspace.files import GRAVE_PREFIX, empty_grave, remove
 from internal.workspace.folders import Sessions
 from internal.workspace.layout import MARKER_NAME, Layout
+from internal.workspace.marker import Marker, read_marker, write_marker
 from internal.workspace.spare import Position, Spares
 from internal.workspace.trees import Records, Source
 
@@ -71,11 +72,29 @@ class OpenWorkspace:
     has_session: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """
+    What one task has here: each claim that has a directory, with its last use (opened or kept; 0
+    when that is not known). Times in seconds since the epoch.
+    """
+
+    created_at: float
+    claims: Mapping[str, float]
+
+
 class Workspaces:
     """The workspaces of one home."""
 
     def __init__(
-        self, layout: Layout, home: str, *, spares: Spares, sessions: Sessions, borrow: bool
+        self,
+        layout: Layout,
+        home: str,
+        *,
+        spares: Spares,
+        sessions: Sessions,
+        borrow: bool,
+        clock: Clock,
     ) -> None:
         """
         *home* is the id of our `data_dir`; *borrow*: the agents' `.git` may use mirrors' objects.
@@ -85,6 +104,7 @@ class Workspaces:
         self._spares = spares
         self._sessions = sessions
         self._borrow = borrow
+        self._clock = clock
 
     async def open(self, run: Run, *, source: Source, records: Records) -> OpenWorkspace:
         """
@@ -136,28 +156,25 @@ class Workspaces:
         if await asyncio.to_thread(self._is_ours, tenant, task):
             await asyncio.to_thread(_remove_task, self._layout.task(task))
 
-    async def list_claims(self) -> Mapping[tuple[str, str], frozenset[str]]:
-        """Of each task (tenant, task) with our marker, the claims that have a directory."""
-        return await asyncio.to_thread(self._list_claims)
+    async def list(self) -> Mapping[tuple[str, str], Held]:
+        """What each task (tenant, task) with our marker has here."""
+        return await asyncio.to_thread(self._list)
 
-    async def last_use(self, task: str, claim: str) -> float:
-        """
-        When a workspace was opened or kept last, in seconds since the epoch; 0 when that is not
-        known.
-        """
-        stamp = self._layout.claim(task, claim) / _USED
-        try:
-            return (await asyncio.to_thread(os.lstat, stamp)).st_mtime
-        except FileNotFoundError:
-            return 0.0
+    async def list_claims(self) -> Mapping[tuple[str, str], frozenset[str]]:
+        """The same, only the claims."""
+        return {task: frozenset(held.claims) for task, held in (await self.list()).items()}
+
+    def folder(self, task: str, claim: str) -> Path:
+        """Where the workspace of a claim lies."""
+        return self._layout.claim(task, claim)
 
     def _prepare(self, run: Run) -> None:
         layout = self._layout
-        layout.task(run.task).mkdir(parents=True, exist_ok=True, mode=0o700)
-        marker = {"home": self._home, "tenant": run.tenant, "task": run.task}
-        making = layout.task(run.task) / f"{MARKER_NAME}-{run.claim}"
-        making.write_text(json.dumps(marker))
-        making.replace(layout.marker(run.task))
+        folder = layout.task(run.task)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        now = self._clock.now().timestamp()
+        marker = Marker(home=self._home, tenant=run.tenant, task=run.task, created_at=now)
+        write_marker(folder, marker, claim=run.claim)
         claim = layout.claim(run.task, run.claim)
         remove(claim)
         claim.mkdir(mode=0o700)
@@ -169,7 +186,10 @@ class Workspaces:
         before = self._layout.tree(run.task, run.previous)
         if not await records.equals(before, claim=run.previous, commit=run.start):
             return False
-        await asyncio.to_thread(os.rename, before, tree)
+        try:
+            await asyncio.to_thread(os.rename, before, tree)
+        except FileNotFoundError:  # removed since it was compared, to make room or on demand
+            return False
         await asyncio.to_thread(shutil.copy2, records.index(run.previous), records.index(run.claim))
         await asyncio.to_thread(remove, self._layout.claim(run.task, run.previous))
         return True
@@ -191,35 +211,23 @@ class Workspaces:
         return Mode.SPARE if spare else Mode.CHECKOUT
 
     def _is_ours(self, tenant: str, task: str) -> bool:
-        return _owner(self._layout.task(task), self._home) == (tenant, task)
+        marker = read_marker(self._layout.task(task), self._home)
+        return marker is not None and marker.tenant == tenant
 
-    def _list_claims(self) -> dict[tuple[str, str], frozenset[str]]:
-        found: dict[tuple[str, str], frozenset[str]] = {}
+    def _list(self) -> dict[tuple[str, str], Held]:
+        found: dict[tuple[str, str], Held] = {}
         for folder in _folders(self._layout.workspace_base):
-            owner = _owner(folder, self._home)
-            if owner is None:
+            marker = read_marker(folder, self._home)
+            if marker is None:
                 continue
-            claims = set[str]()
+            claims = dict[str, float]()
             for entry in _folders(folder):
                 if entry.name.startswith(GRAVE_PREFIX):
                     empty_grave(entry)
                 else:
-                    claims.add(entry.name)
-            found[owner] = frozenset(claims)
+                    claims[entry.name] = _last_use(entry)
+            found[marker.tenant, marker.task] = Held(created_at=marker.created_at, claims=claims)
         return found
-
-
-def _owner(folder: Path, home: str) -> tuple[str, str] | None:
-    """Tenant and task of a directory with our marker, None for everything else."""
-    if folder.is_symlink():
-        return None
-    try:
-        marker = json.loads((folder / MARKER_NAME).read_bytes())
-        if marker["home"] == home and marker["task"] == folder.name:
-            return str(marker["tenant"]), str(marker["task"])
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    return None
 
 
 def _remove_task(folder: Path) -> None:
@@ -236,3 +244,9 @@ def _folders(parent: Path) -> list[Path]:
     with contextlib.suppress(FileNotFoundError):
         return [Path(e.path) for e in os.scandir(parent) if e.is_dir(follow_symlinks=False)]
     return []
+
+
+def _last_use(claim: Path) -> float:
+    with contextlib.suppress(FileNotFoundError):
+        return (claim / _USED).lstat().st_mtime
+    return 0.0

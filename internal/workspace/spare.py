@@ -86,6 +86,12 @@ class Spares:
             self._wake.set()
         return taken
 
+    async def forget(self, key: str) -> None:
+        """The mirror of this repository is gone: its ready trees may borrow from it, so they go."""
+        self._newest.pop(key, None)
+        self._wanted.discard(key)
+        await asyncio.to_thread(_remove_all, _ready(self._root / key))
+
     async def run(self, stop: asyncio.Event) -> None:
         """
         Make trees where some were taken, until *stop* is set; a failure is logged, not repeated.

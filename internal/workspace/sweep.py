@@ -17,7 +17,7 @@ import structlog
 
 from internal.clock import Clock
 from internal.errors import CodeforgeError
-from internal.workspace.manager import Workspaces
+from internal.workspace.manager import Held, Workspaces
 
 TaskRef = tuple[str, str]
 """Tenant and task."""
@@ -29,10 +29,18 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 class TaskClaims:
     """
     What Redis knows of a task's claims; `leased` run now, `recorded` are those of its iterations.
+
+    While it is not finished, a run that is queued may take over the workspace of a recorded one.
     """
 
     leased: frozenset[str]
     recorded: frozenset[str]
+    is_finished: bool = True
+
+    @property
+    def idle(self) -> frozenset[str]:
+        """Whose workspaces nobody needs: what was recorded in them is kept elsewhere."""
+        return self.recorded - self.leased if self.is_finished else frozenset()
 
 
 Ask = Callable[[Collection[TaskRef]], Awaitable[Mapping[TaskRef, TaskClaims]]]
@@ -69,18 +77,50 @@ class Sweep:
         self._clock = clock
         self._workspace_ttl_seconds = workspace_ttl_seconds
         self._interval_seconds = interval_seconds
+        self._erased: set[TaskRef] = set()
+        self._rung = asyncio.Event()
+
+    def ring(self, tenant: str, task: str) -> None:
+        """Say that a task was erased: what is here of it goes now and not with the next round."""
+        self._erased.add((tenant, task))
+        self._rung.set()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Sweep at once and then at each interval, until *stop* is set."""
-        while not stop.is_set():
-            try:
-                await self.sweep()
-            except (CodeforgeError, OSError) as error:
-                log.warning("workspace.sweep_failed", error=str(error))
-            try:
-                await asyncio.wait_for(stop.wait(), self._interval_seconds)
-            except TimeoutError:
-                continue
+        loop = asyncio.get_running_loop()
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            while not stop.is_set():
+                await self._logged(self.sweep())
+                due = loop.time() + self._interval_seconds
+                while not stop.is_set() and loop.time() < due:
+                    await self._rest(stopping, due - loop.time())
+                    await self._logged(self._erase_rung())
+        finally:
+            stopping.cancel()
+
+    async def _rest(self, stopping: asyncio.Task[bool], seconds: float) -> None:
+        """Return when it is time for a round, somebody rang, or the end has come."""
+        ringing = asyncio.create_task(self._rung.wait())
+        await asyncio.wait(
+            {stopping, ringing}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+        )
+        ringing.cancel()
+        self._rung.clear()
+
+    async def _erase_rung(self) -> None:
+        """What a bell says is only a hint: Redis is asked whether the task is gone."""
+        rung, self._erased = self._erased, set()
+        if rung:
+            known = await self._ask(rung)
+            for task in rung - set(known):
+                await self._guarded(self.erase(*task))
+
+    async def _logged(self, step: Awaitable[None]) -> None:
+        try:
+            await step
+        except (CodeforgeError, OSError) as error:
+            log.warning("workspace.sweep_failed", error=str(error))
 
     async def sweep(self) -> None:
         """
@@ -91,13 +131,14 @@ class Sweep:
             that
                 cannot be swept is logged and does not keep the others.
         """
+        held = await self._workspaces.list()
         listed = [(store, await store.list_claims()) for store in self._stores]
         tasks = {task for _, claims in listed for task in claims}
         known = await self._ask(tasks)
         for store, claims_by_task in listed:
             for task, claims in claims_by_task.items():
                 await self._guarded(self._sweep_task(store, task, claims, known.get(task)))
-        await self._expire(listed[0][1], known)
+        await self._expire(held, known)
 
     async def erase(self, tenant: str, task: str) -> None:
         """
@@ -120,13 +161,14 @@ class Sweep:
                 await store.drop(*task, claim)
 
     async def _expire(
-        self, workspaces: Mapping[TaskRef, Collection[str]], known: Mapping[TaskRef, TaskClaims]
+        self, held: Mapping[TaskRef, Held], known: Mapping[TaskRef, TaskClaims]
     ) -> None:
-        """Remove recorded workspaces unused for long; their kept work and session stay."""
+        """Remove idle workspaces unused for long; their kept work and session stay."""
         oldest = self._clock.now().timestamp() - self._workspace_ttl_seconds
-        for task, state in known.items():
-            for claim in state.recorded.intersection(workspaces.get(task, ())) - state.leased:
-                if await self._workspaces.last_use(task[1], claim) < oldest:
+        for task, here in held.items():
+            idle = known[task].idle if task in known else frozenset[str]()
+            for claim, used_at in here.claims.items():
+                if claim in idle and used_at < oldest:
                     await self._guarded(self._workspaces.drop(*task, claim))
 
     async def _guarded(self, step: Awaitable[None]) -> None:

@@ -1,48 +1,93 @@
-"""Loop: how much disk the workspaces of this home take, for `/health` and the registry."""
+"""How much disk each workspace of this home takes, measured in the background."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-_PERIOD_SECONDS = 60.0
+from internal.workspace.files import disk_bytes
+from internal.workspace.manager import Workspaces
+
 _MIB = 1 << 20
 
 
-class WorkspaceUsage:
-    """Measures below *root* at each period; `mebibytes` is the last result."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Occupied:
+    """
+    The workspace of one task here. Bytes are allocated blocks; times in seconds since the epoch.
+    """
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._bytes = 0
+    tenant: str
+    task: str
+    size_bytes: int
+    created_at: float
+    used_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """One claim's part of a workspace."""
+
+    tenant: str
+    task: str
+    claim: str
+    size_bytes: int
+    used_at: float
+
+
+class WorkspaceUsage:
+    """Sizes as they were last measured; whoever wants newer ones measures."""
+
+    def __init__(self, workspaces: Workspaces) -> None:
+        self._workspaces = workspaces
+        self._sizes: dict[tuple[str, str, str], int] = {}
+
+    @property
+    def total_bytes(self) -> int:
+        """Of all workspaces, those of failed and running runs too."""
+        return sum(self._sizes.values())
 
     @property
     def mebibytes(self) -> float:
-        """What the files take on the disk, holes not counted."""
-        return round(self._bytes / _MIB, 1)
+        """The same, for `/health` and the registry."""
+        return round(self.total_bytes / _MIB, 1)
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Measure until *stop*; a measurement under way ends with the process."""
-        while not stop.is_set():
-            self._bytes = await asyncio.to_thread(_measure, self._root)
-            try:
-                async with asyncio.timeout(_PERIOD_SECONDS):
-                    await stop.wait()
-            except TimeoutError:
-                continue
+    async def measure(self) -> list[Measured]:
+        """Look at every file of every workspace now."""
+        return await self._look(known={})
 
+    async def of_tenant(self, tenant: str) -> list[Occupied]:
+        """A tenant's workspaces; sizes from the last look, where there was one."""
+        tasks: dict[str, list[Measured]] = {}
+        for part in await self._look(known=self._sizes):
+            if part.tenant == tenant:
+                tasks.setdefault(part.task, []).append(part)
+        held = await self._workspaces.list()
+        return [
+            Occupied(
+                tenant=tenant,
+                task=task,
+                size_bytes=sum(part.size_bytes for part in parts),
+                created_at=held[tenant, task].created_at,
+                used_at=max(part.used_at for part in parts),
+            )
+            for task, parts in tasks.items()
+            if (tenant, task) in held
+        ]
 
-def _measure(root: Path) -> int:
-    total = 0
-    folders = [str(root)]
-    while folders:
-        try:
-            with os.scandir(folders.pop()) as entries:
-                for entry in entries:
-                    total += entry.stat(follow_symlinks=False).st_blocks * 512
-                    if entry.is_dir(follow_symlinks=False):
-                        folders.append(entry.path)
-        except OSError:  # gone meanwhile, or locked by an agent
-            continue
-    return total
+    async def _look(self, *, known: Mapping[tuple[str, str, str], int]) -> list[Measured]:
+        found: list[Measured] = []
+        for (tenant, task), held in (await self._workspaces.list()).items():
+            for claim, used_at in held.claims.items():
+                size = known.get((tenant, task, claim))
+                if size is None:
+                    folder = self._workspaces.folder(task, claim)
+                    size = await asyncio.to_thread(disk_bytes, folder)
+                found.append(
+                    Measured(
+                        tenant=tenant, task=task, claim=claim, size_bytes=size, used_at=used_at
+                    )
+                )
+        self._sizes = {(part.tenant, part.task, part.claim): part.size_bytes for part in found}
+        return found

@@ -8,6 +8,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from internal.clock import SystemClock
 from internal.git.cache import Mirror, MirrorCache
 from internal.git.cli import Git
 from internal.git.credentials import SshFiles
@@ -91,6 +92,11 @@ def git_home(
         sessions=sessions,
         spares=ready,
         workspaces=Workspaces(
-            layout, home_id(layout), spares=ready, sessions=sessions, borrow=borrow
+            layout,
+            home_id(layout),
+            spares=ready,
+            sessions=sessions,
+            borrow=borrow,
+            clock=SystemClock(),
         ),
     )

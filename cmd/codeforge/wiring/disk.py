@@ -15,6 +15,7 @@ from internal.errors import Conflict
 from internal.git.cache import MirrorCache
 from internal.git.cli import Git
 from internal.git.credentials import SshFiles
+from internal.git.evict import MirrorBudget
 from internal.git.workstore import WorkStore
 from internal.rdb.client import unavailable
 from internal.rdb.health import deployment_id
@@ -23,13 +24,15 @@ from internal.task.queue import TaskQueue
 from internal.task.service import TaskService
 from internal.worker.prepare import Preparer
 from internal.worker.recorded import RecordedWork, RemotePolicy
+from internal.worker.workspaces import WorkspaceAnswers
 from internal.workspace.folders import ClaimFolders, Sessions
 from internal.workspace.home import home_id
 from internal.workspace.layout import Layout
 from internal.workspace.manager import Workspaces
 from internal.workspace.owner import is_own_deployment, owner_file
+from internal.workspace.quota import DiskQuota, DiskThresholds
 from internal.workspace.spare import Spares, SpareSettings
-from internal.workspace.sweep import Sweep, TaskClaims, TaskRef
+from internal.workspace.sweep import Ask, Sweep, TaskClaims, TaskRef
 from internal.workspace.usage import WorkspaceUsage
 
 GIB = 1 << 30
@@ -62,9 +65,19 @@ class Disk:
             budget_bytes=int(settings.git.mirror_budget_gb * GIB),
         )
         self.spares = Spares(self.layout, self.home, spare, borrow=False)
-        self.usage = WorkspaceUsage(self.layout.workspace_base)
         self.workspaces = Workspaces(
-            self.layout, self.home, spares=self.spares, sessions=self.sessions, borrow=False
+            self.layout,
+            self.home,
+            spares=self.spares,
+            sessions=self.sessions,
+            borrow=False,
+            clock=SystemClock(),
+        )
+        self.usage = WorkspaceUsage(self.workspaces)
+        self.mirror_budget = MirrorBudget(
+            self.layout.mirrors,
+            budget_bytes=int(settings.git.mirror_budget_gb * GIB),
+            on_evicted=self.spares.forget,
         )
 
     def recorded(self, service: TaskService) -> RecordedWork:
@@ -79,11 +92,11 @@ class Disk:
         """The first step of runs on this home."""
         return Preparer(self.recorded(service), self.workspaces, self.layout)
 
-    def sweep(self, queue: TaskQueue, redis: Redis, keys: Keys) -> Sweep:
+    def ask(self, queue: TaskQueue, redis: Redis, keys: Keys) -> Ask:
         """
-        The loop that removes what no task owns; *queue* tells what tasks own.
+        What tells whose things on this disk are; *queue* knows what tasks own.
 
-        Against another deployment than the home's own it removes nothing, and says so each round.
+        Against another deployment than the home's own it refuses, so nothing is removed.
         """
 
         async def ask(refs: Collection[TaskRef]) -> dict[TaskRef, TaskClaims]:
@@ -96,10 +109,18 @@ class Disk:
             with unavailable():  # an outage costs the round, not the worker
                 known = await queue.claims_of(list(refs))
             return {
-                ref: TaskClaims(leased=claims.leased, recorded=claims.recorded)
+                ref: TaskClaims(
+                    leased=claims.leased,
+                    recorded=claims.recorded,
+                    is_finished=claims.is_finished,
+                )
                 for ref, claims in known.items()
             }
 
+        return ask
+
+    def sweep(self, ask: Ask) -> Sweep:
+        """The loop that removes what no task owns."""
         return Sweep(
             self.workspaces,
             (self.works, self.sessions, self.outputs),
@@ -107,6 +128,20 @@ class Disk:
             clock=SystemClock(),
             workspace_ttl_seconds=self._settings.tasks.workspace_ttl,
         )
+
+    def quota(self, ask: Ask) -> DiskQuota:
+        """The loop that keeps the workspaces below the thresholds."""
+        tasks = self._settings.tasks
+        thresholds = DiskThresholds(
+            warning_bytes=int(tasks.disk_warning_threshold_gb * GIB),
+            critical_bytes=int(tasks.disk_critical_threshold_gb * GIB),
+        )
+        return DiskQuota(self.workspaces, self.usage, thresholds, ask=ask)
+
+    def answers(self, ask: Ask) -> WorkspaceAnswers:
+        """What a server may want to know of the workspaces, and do with them."""
+        ttl_seconds = self._settings.tasks.workspace_ttl
+        return WorkspaceAnswers(self.workspaces, self.usage, ask=ask, ttl_seconds=ttl_seconds)
 
 
 def _path(text: str) -> Path | None:

@@ -39,6 +39,7 @@ from internal.worker.keycheck import KeyChecker
 from internal.worker.lease import Heartbeat
 from internal.worker.ops import Answer, DiffReader, OpsLoop
 from internal.worker.pool import Pool
+from internal.workspace.sweep import Ask
 
 log = structlog.get_logger(__name__)
 
@@ -137,12 +138,16 @@ async def open_worker(
         on_alone=_ignore if alone else starter.ring,
     )
     pool = _pool(core, _executor(core, disk, agents), beat, speaker, alone=alone)
-    shared = (core.reaper, core.dispatcher, ControlLoop(subscriber, core.keys, beat))
+    ask = disk.ask(core.queue, core.redis, core.keys)
+    sweep = disk.sweep(ask)
+    control = ControlLoop(subscriber, core.keys, beat, on_erased=sweep.ring)
+    shared = (core.reaper, core.dispatcher, control)
     own = (
-        disk.sweep(core.queue, core.redis, core.keys),
+        sweep,
         disk.spares,
-        disk.usage,
-        OpsLoop(core.ops, _answers(core, disk), home=disk.home),
+        disk.quota(ask),
+        disk.mirror_budget,
+        OpsLoop(core.ops, _answers(core, disk, ask), home=disk.home),
     )
     try:
         yield Worker(
@@ -211,10 +216,13 @@ def _executor(core: Core, disk: Disk, agents: AgentHost) -> Executor:
     )
 
 
-def _answers(core: Core, disk: Disk) -> Mapping[OpKind, Answer]:
+def _answers(core: Core, disk: Disk, ask: Ask) -> Mapping[OpKind, Answer]:
+    workspaces = disk.answers(ask)
     return {
         OpKind.READ_DIFF: DiffReader(disk.works).answer,
         OpKind.VERIFY_KEY: KeyChecker(core.registered, core.http, SystemClock()).answer,
+        OpKind.LIST_WORKSPACES: workspaces.list,
+        OpKind.DELETE_WORKSPACE: workspaces.delete,
     }
 
 

@@ -12,4 +12,5 @@ redis.call('UNLINK', key, key .. ':events', key .. ':iterations', key .. ':work'
 erase_deliveries(split(ARGV[1]))
 redis.call('SET', key .. ':deleted', ARGV[2], 'EX', 60)
 forget(ARGV[1])
+redis.call('PUBLISH', P .. 'control', 'erased ' .. ARGV[1])
 return {'ok'}

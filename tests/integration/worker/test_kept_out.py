@@ -88,9 +88,9 @@ async def test_a_worker_of_another_deployment_erases_nothing(
         kept = layout.sessions / TENANT / task
 
     keys = Keys("other:")
-    queue = TaskQueue(redis_client, keys, lease_seconds=9)
+    queue, disk = TaskQueue(redis_client, keys, lease_seconds=9), Disk(site.settings())
     with pytest.raises(Conflict, match=r"redis\.prefix"):
-        await Disk(site.settings()).sweep(queue, redis_client, keys).sweep()
+        await disk.sweep(disk.ask(queue, redis_client, keys)).sweep()
 
     assert kept.is_dir()
     await site.settle()

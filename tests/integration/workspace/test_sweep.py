@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -16,6 +17,7 @@ from internal.workspace.files import remove
 from internal.workspace.sweep import Sweep, TaskClaims, TaskRef
 from tests.support.git_home import TENANT, GitHome, git_home
 from tests.support.repos import Repo, small_repo
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -61,8 +63,12 @@ def _sweep(home: GitHome, known: Mapping[str, TaskClaims], *, ttl_seconds: float
     )
 
 
-def _claims(*, leased: Collection[str] = (), recorded: Collection[str] = ()) -> TaskClaims:
-    return TaskClaims(leased=frozenset(leased), recorded=frozenset(recorded))
+def _claims(
+    *, leased: Collection[str] = (), recorded: Collection[str] = (), is_finished: bool = True
+) -> TaskClaims:
+    return TaskClaims(
+        leased=frozenset(leased), recorded=frozenset(recorded), is_finished=is_finished
+    )
 
 
 async def _run(home: GitHome, origin: Repo, claim: str, *, task: str = "task1") -> Path:
@@ -99,6 +105,53 @@ async def test_a_workspace_unused_for_long_goes_and_its_work_stays(
     assert not folder.exists()
     assert (await home.works.list_claims())[TENANT, "task1"] == {"claim1"}
     assert (await home.sessions.list_claims())[TENANT, "task1"] == {"claim1"}
+
+
+async def test_fault_a27_a_queued_follow_up_keeps_its_directory(
+    home: GitHome, origin: Repo
+) -> None:
+    """Unused for long or not: the run that waits will take it over, with its ignored files."""
+    folder = await _run(home, origin, "claim1")
+    os.utime(folder / "used", (time.time() - 7200, time.time() - 7200))
+
+    await _sweep(home, {"task1": _claims(recorded=["claim1"], is_finished=False)}).sweep()
+
+    assert folder.is_dir()
+
+
+async def test_fault_a27_the_time_to_live_counts_from_the_last_use(
+    home: GitHome, origin: Repo
+) -> None:
+    """Not from its creation, however long ago that was."""
+    folder = await _run(home, origin, "claim1")
+    marker = home.layout.marker("task1")
+    members = json.loads(marker.read_text())
+    marker.write_text(json.dumps({**members, "created_at": 1_000_000}))
+
+    await _sweep(home, {"task1": _claims(recorded=["claim1"])}).sweep()
+
+    assert (await home.workspaces.list())[TENANT, "task1"].created_at == 1_000_000
+    assert folder.is_dir()
+
+
+async def test_an_erased_task_goes_at_the_bell(home: GitHome, origin: Repo) -> None:
+    """Soon, without waiting for a round; a bell for a task that is there means nothing."""
+    gone = await _run(home, origin, "claim1", task="task1")
+    kept = await _run(home, origin, "claim2", task="task2")
+    known = {"task1": _claims(recorded=["claim1"]), "task2": _claims(recorded=["claim2"])}
+    sweep = _sweep(home, known)
+    stop = asyncio.Event()
+    loop = asyncio.create_task(sweep.run(stop))
+    sweep.ring(TENANT, "task2")
+
+    del known["task1"]
+    sweep.ring(TENANT, "task1")
+    await until("the erased task is gone", lambda: not gone.parent.exists())
+    stop.set()
+    await loop
+
+    assert kept.is_dir()
+    assert await home.works.find(TENANT, "task1") is None
 
 
 async def test_a_task_that_is_gone_is_erased(home: GitHome, origin: Repo) -> None:

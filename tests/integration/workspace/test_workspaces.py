@@ -10,7 +10,8 @@ import pytest
 from internal.git.cache import Mirror
 from internal.git.model import Snapshot
 from internal.git.work import TrustedRepo
-from internal.workspace.manager import Mode, OpenWorkspace
+from internal.workspace.manager import Mode, OpenWorkspace, Run
+from internal.workspace.trees import Trees
 from tests.support.git_home import TENANT, GitHome, git_home
 from tests.support.repos import Repo, git, small_repo
 
@@ -256,3 +257,62 @@ async def test_erasing_a_task_leaves_nothing_of_it(home: GitHome, origin: Repo) 
         "refs/keep/task2"
     )
     assert other.tree.is_dir()
+
+
+class _RemovesMeanwhile:
+    """Recorded work whose directory goes between the comparison and what follows it."""
+
+    def __init__(self, home: GitHome, repo: TrustedRepo) -> None:
+        self._home = home
+        self._repo = repo
+
+    @property
+    def checkout(self) -> Trees:
+        return self._repo.checkout
+
+    def index(self, claim: str) -> Path:
+        return self._repo.index(claim)
+
+    async def equals(self, tree: Path, *, claim: str, commit: str) -> bool:
+        found = await self._repo.equals(tree, claim=claim, commit=commit)
+        await self._home.workspaces.drop(TENANT, "task1", claim)
+        return found
+
+
+async def test_a_directory_that_goes_while_it_is_compared_is_not_taken_over(
+    tmp_path: Path, origin: Repo
+) -> None:
+    """Room was made, or somebody removed it: the run starts from what was recorded all the same."""
+    home = git_home(tmp_path / "home")
+    mirror = await home.mirror(origin.url)
+    workspace, repo, snapshot = await _worked(home, mirror)
+    run = Run(
+        tenant=TENANT,
+        task="task1",
+        claim="claim2",
+        base=mirror.commit,
+        branch=mirror.branch,
+        start=snapshot.commit,
+        previous="claim1",
+    )
+
+    second = await home.workspaces.open(run, source=mirror, records=_RemovesMeanwhile(home, repo))
+
+    assert second.mode is Mode.CHECKOUT
+    assert (second.tree / "new.txt").read_text() == "new\n"
+    assert (second.home / "session.json").read_text() == "claim1"
+    assert not workspace.tree.exists()
+
+
+async def test_a_workspace_keeps_its_time_of_creation(tmp_path: Path, origin: Repo) -> None:
+    """A follow-up uses it; it does not make it young."""
+    home = git_home(tmp_path / "home")
+    mirror = await home.mirror(origin.url)
+    _, _, snapshot = await _worked(home, mirror)
+    before = (await home.workspaces.list())[TENANT, "task1"]
+
+    await home.open(mirror, "claim2", start=snapshot.commit, previous="claim1")
+    after = (await home.workspaces.list())[TENANT, "task1"]
+
+    assert after.created_at == before.created_at
+    assert after.claims["claim2"] >= before.claims["claim1"] >= int(before.created_at)
