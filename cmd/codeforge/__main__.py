@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
-from codeforge.cli import app
+from codeforge import lean
 from internal.errors import (
     BadRequest,
     CodeforgeError,
@@ -30,6 +30,9 @@ _EXIT_CODES: tuple[tuple[type[CodeforgeError], int], ...] = (
 
 def main() -> None:
     """Run the command line; an error of ours is one clear message, never a traceback."""
+    lean.leave_out()
+    from codeforge.cli import app  # noqa: PLC0415 -- imports redis
+
     try:
         app(prog_name="codeforge")
     except* (CodeforgeError, OSError) as group:  # loops that run side by side report in groups

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import structlog
 import uvloop
 
-from codeforge import __version__
+from codeforge import __version__, lean
 from codeforge.parent import PARENT_VARIABLE
 from codeforge.wiring.collector import find_collector
 from codeforge.wiring.core import Secrets
@@ -90,6 +90,7 @@ def tracing(settings: Settings, process: str) -> Generator[Tracing | None]:
     if not settings.tracing.enabled:
         yield None
         return
+    lean.allow()
     # Costs 17 MiB, so only those pay who use it.
     from internal.telemetry.otel import TracingOptions, open_tracing  # noqa: PLC0415
 
