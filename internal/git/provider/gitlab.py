@@ -3,7 +3,7 @@ Merge requests on GitLab, its public site and self-managed ones, REST API versio
 
 The project is asked for by its path, subgroups and all, and then named by its number: a path that
 was renamed answers reads only. A draft is a prefix of the title, so an update that forgets it would
-make the merge request ready.
+make the merge request ready. Lines of a description can be commands, so they are escaped.
 
 Source: docs.gitlab.com/api/merge_requests.
 """
@@ -22,7 +22,7 @@ from internal.git.provider.base import TokenCheck
 from internal.git.provider.opening import AlreadyOpen, open_or_update
 from internal.git.provider.root import Place
 from internal.git.provider.shape import Number, Shape, WebUrl, branch_of
-from internal.git.provider.text import fit_text, fit_title
+from internal.git.provider.text import fit_text, fit_title, without_commands
 from internal.git.provider.tokencheck import ask_user
 
 MAX_TITLE_CHARS = 255
@@ -198,5 +198,5 @@ def _texts(request: PullRequestWanted, *, draft: bool) -> dict[str, str]:
     prefix = _DRAFT if draft and not _is_draft(request.title) else ""
     return {
         "title": prefix + fit_title(request.title, MAX_TITLE_CHARS - len(prefix)),
-        "description": fit_text(request.description, MAX_DESCRIPTION_CHARS),
+        "description": fit_text(without_commands(request.description), MAX_DESCRIPTION_CHARS),
     }

@@ -6,9 +6,11 @@ Hosts count characters, and a title that is too long or has a line break fails t
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 _CUT = "…"
+_COMMAND = re.compile(r"^(\s*)/(?=\w)", re.MULTILINE)
 # Joiners and selectors belong to the character in front of them, like combining marks.
 _JOINER = "\u200d"
 _LEANING = frozenset({"Mn", "Me", "Mc", "Cf", "Sk"})
@@ -29,6 +31,16 @@ def fit_title(text: str, limit: int) -> str:
 def fit_text(text: str, limit: int) -> str:
     """*text* in at most *limit* characters, with its lines; NUL, which no host stores, is gone."""
     return _cut(_encodable(text).replace("\0", ""), limit)
+
+
+def without_commands(text: str) -> str:
+    """
+    *text* with the slash at the start of a line escaped, as Markdown shows it unchanged.
+
+    GitLab obeys lines like `/merge` and `/assign` in a description, in the name of the token; what
+    an agent wrote must not command it. Source: docs.gitlab.com/user/project/quick_actions.
+    """
+    return _COMMAND.sub(r"\1\\/", text)
 
 
 def _shows(char: str) -> bool:

@@ -112,6 +112,20 @@ async def test_a_project_of_gitlab_is_found_by_its_whole_path(http: HttpClient) 
     assert {path.split("/")[2] for path in paths[1:]} == {str(PROJECT_ID)}
 
 
+async def test_gitlab_obeys_no_line_of_a_description(http: HttpClient) -> None:
+    """
+    `/merge` in what an agent wrote would be done in the name of the token, also by an update.
+    """
+    double = GitLabDouble()
+    with content(double):
+        provider = speak(double, http)
+        await provider.open_pull_request(wanted(description="Done.\n/merge"))
+        opened = double.pulls[0].text
+        await provider.open_pull_request(wanted(description="/approve"))
+
+    assert (opened, double.pulls[0].text) == ("Done.\n\\/merge", "\\/approve")
+
+
 async def test_a_reviewer_that_gitlab_drops_is_a_warning(http: HttpClient) -> None:
     """
     The free tier keeps one reviewer and says nothing of the others.

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from internal.git.provider.text import fit_text, fit_title
+from internal.git.provider.text import fit_text, fit_title, without_commands
 
 
 @pytest.mark.parametrize(
@@ -60,3 +60,18 @@ def test_every_text_becomes_a_description(text: str, limit: int) -> None:
     assert len(description) <= limit
     assert "\0" not in description
     description.encode()
+
+
+@pytest.mark.parametrize(
+    ("text", "safe"),
+    [
+        ("/merge", "\\/merge"),
+        ("Done.\n/assign @me\n  /close", "Done.\n\\/assign @me\n  \\/close"),
+        ("Done.\r\n/merge", "Done.\r\n\\/merge"),
+        ("see /etc/passwd and a/b", "see /etc/passwd and a/b"),
+        ("// a comment\n/ alone", "// a comment\n/ alone"),
+    ],
+)
+def test_a_line_of_a_description_is_no_command(text: str, safe: str) -> None:
+    """Only the slash at the start of a line in front of a word is escaped."""
+    assert without_commands(text) == safe
