@@ -19,6 +19,7 @@ from codeforge import __version__, lean
 from codeforge.parent import PARENT_VARIABLE
 from codeforge.wiring.collector import find_collector
 from codeforge.wiring.core import Secrets
+from codeforge.wiring.isolation import open_isolation
 from internal.config.effect import without_effect
 from internal.config.error import SettingsError
 from internal.config.generated import ensure_secret
@@ -70,13 +71,16 @@ def start_logs(settings: Settings, secrets: Secrets | None = None) -> None:
 
 def check_worker(loaded: Loaded) -> None:
     """
-    What a worker needs of the settings.
+    Before anything is started: what a worker would refuse when it starts.
 
     Raises:
-        SettingsError: an isolation is asked for that this version does not have.
+        SettingsError: the isolation that is asked for does not work here.
     """
     if loaded.settings.workers.isolation == "bwrap":
-        raise SettingsError({"workers.isolation": "bwrap is not built into this version"})
+        try:
+            asyncio.run(open_isolation(loaded.settings))
+        except Invalid as error:
+            raise SettingsError({"workers.isolation": error.message}) from error
 
 
 @contextmanager

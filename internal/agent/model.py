@@ -101,6 +101,8 @@ class AgentRequest:
     reporting: Reporting | None = None
     """None: the agent reports nothing by itself."""
     mcp_servers: tuple[McpServer, ...] = ()
+    readable: tuple[Path, ...] = ()
+    """What an isolated agent must be able to read besides its own program."""
 
 
 @dataclass(frozen=True, slots=True)

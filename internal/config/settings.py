@@ -73,6 +73,7 @@ class WorkerSettings(Section):
     home_grace_seconds: Seconds = Field(default=3600, ge=0)
     publish_concurrency: int = Field(default=2, ge=1, le=100)
     isolation: Literal["auto", "bwrap", "none"] = "auto"
+    readable_paths: list[Path] = Field(default_factory=list[Path])
 
 
 class QueueSettings(Section):

@@ -60,6 +60,11 @@ class Mirror:
     checkout: Checkout
 
     @property
+    def objects(self) -> Path:
+        """All a checkout needs that borrows from it; the rest of it is ours alone."""
+        return self.path / "objects"
+
+    @property
     def key(self) -> str:
         """The repository's name on our disk."""
         return self.path.stem

@@ -120,6 +120,7 @@ def workers_document(workers: Iterable[Worker]) -> Json:
                 "busy": worker.busy,
                 "version": worker.version,
                 "isolation": worker.isolation,
+                "isolation_reason": worker.isolation_reason,
                 "last_seen": rfc3339(worker.last_seen),
             }
             for worker in workers

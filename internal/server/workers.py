@@ -2,8 +2,8 @@
 The live workers, read from the records they keep in Redis (15 s after the last sign of life).
 
 A record's `info` is a JSON object that the worker writes: host, slots, busy, version, isolation,
-workspace_mb, and `agents`, by name `{available, version, reason}`. Members may be missing: workers
-of another version belong to the same deployment.
+isolation_reason, workspace_mb, and `agents`, by name `{available, version, reason}`. Members may be
+missing: workers of another version belong to the same deployment.
 """
 
 # redis-py leaves its **kwargs untyped.
@@ -36,6 +36,7 @@ class Worker:
     busy: int
     version: str | None
     isolation: str | None
+    isolation_reason: str | None
     workspace_mb: float
     agents: Mapping[str, Probe]
 
@@ -69,6 +70,7 @@ def _worker(record: dict[str, str]) -> Worker:
         busy=int(info.get("busy") or 0),
         version=info.get("version"),
         isolation=info.get("isolation"),
+        isolation_reason=info.get("isolation_reason"),
         workspace_mb=float(info.get("workspace_mb") or 0),
         agents={name: _probe(found) for name, found in agents.items()},
     )

@@ -8,8 +8,9 @@ process tree is gone when `run` returns.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -21,6 +22,7 @@ from internal.agent.run import AgentRun, RunOptions, run_agent
 from internal.clock import Clock
 from internal.errors import CodeforgeError, disk_errors
 from internal.process.errors import ExecutableMissing, NotExecutable
+from internal.process.isolation import Isolation
 from internal.process.leftovers import own_marker
 from internal.redact import Redactor
 from internal.task.event import from_agent, new_event
@@ -79,20 +81,21 @@ class Ended:
 class AgentHost:
     """The CLIs of one worker."""
 
-    isolation = "none"
-
     def __init__(
         self,
         agents: Mapping[str, Agent],
         configured: Mapping[str, AgentSettings],
         settings: HostSettings,
         *,
+        isolation: Isolation,
         layout: Layout,
         clock: Clock,
     ) -> None:
         self._agents = agents
         self._configured = configured
         self._settings = settings
+        self.isolation = isolation
+        """What stands between them and the machine."""
         self._layout = layout
         self._clock = clock
         self._probes: dict[str, Probe] = {}
@@ -161,7 +164,9 @@ class AgentHost:
             environment_names=configured.environment_names,
             executable=configured.executable,
         )
-        options = await self._options(run.claim, (*secrets, *self.credentials(agent)))
+        options = await self._options(
+            run.claim, (*secrets, *self.credentials(agent)), readable=request.readable
+        )
         probe = self._probes.get(agent.name)
         with (
             agent_span(
@@ -240,7 +245,9 @@ class AgentHost:
         }
         run.recorder.add(new_event("system", "cli_started", told))
 
-    async def _options(self, claim: Claim, secrets: tuple[str, ...]) -> RunOptions:
+    async def _options(
+        self, claim: Claim, secrets: tuple[str, ...], *, readable: Sequence[Path]
+    ) -> RunOptions:
         task = claim.task
         output = self._layout.outputs / task.tenant / task.id / claim.claim
         with disk_errors():
@@ -250,6 +257,7 @@ class AgentHost:
             redact=Redactor(secrets).redact,
             event_limits=self._settings.event_limits,
             output_path=output,
+            launcher=self.isolation.launcher(readable=readable),
             outage_grace_seconds=self._settings.outage_grace_seconds,
         )
 

@@ -140,7 +140,7 @@ class Executor:
     ) -> None:
         fields = {
             "base_commit": prepared.base,
-            "isolation": self._agents.isolation,
+            "isolation": self._agents.isolation.name,
             "clone_mode": prepared.workspace.mode.value,
             "clone_seconds": f"{cloned_seconds:.3f}",
         }
@@ -258,6 +258,7 @@ def _request(claim: Claim, prepared: Prepared, secrets: Secrets) -> AgentRequest
         prompt=prompt,
         workspace=prepared.workspace.tree,
         home=prepared.workspace.home,
+        readable=(prepared.objects,),
         session_id=prepared.session_id,
         model=config.ai_model,
         api_key=secrets.ai_api_key,

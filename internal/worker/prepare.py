@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from internal.agent.base import Agent
 from internal.git.remote import mask_url
@@ -32,6 +33,8 @@ class Prepared:
     """
 
     workspace: OpenWorkspace
+    objects: Path
+    """Those of the mirror, which the workspace may borrow from."""
     repo: TrustedRepo
     base: str
     session_id: str | None
@@ -96,6 +99,7 @@ class Preparer:
         recorder.add(new_event("git", "clone_completed", told))
         return Prepared(
             workspace=workspace,
+            objects=mirror.objects,
             repo=repo,
             base=mirror.commit,
             session_id=session,

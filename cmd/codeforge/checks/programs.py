@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from codeforge.checks.finding import Finding, fail, ok, warn
+from codeforge.wiring.isolation import open_isolation
 from internal.agent import catalog
 from internal.agent.base import Agent
 from internal.config.settings import Settings
+from internal.errors import Invalid
 from internal.process.command import run_command
 from internal.process.errors import CommandTimedOut, StartFailed
 
@@ -83,14 +85,16 @@ async def _check_agent(agent: Agent, settings: Settings, environ: Mapping[str, s
     return ok(name, message)
 
 
-def check_isolation(settings: Settings) -> Finding:
-    """What stands between an agent and the machine."""
-    chosen = settings.workers.isolation
-    if chosen == "bwrap":
-        advice = "Set workers.isolation to auto or none."
-        return fail("isolation", "bwrap is not built into this version", advice)
+async def check_isolation(settings: Settings) -> Finding:
+    """What stands between an agent and the machine, tried out."""
+    try:
+        isolation = await open_isolation(settings)
+    except Invalid as error:
+        return fail("isolation", error.message, "Repair it, or set workers.isolation to auto.")
+    if isolation.sandbox is not None:
+        return ok("isolation", "bwrap: agents see their workspace, their home and programs")
     return warn(
         "isolation",
-        "none: agents run as the user of the worker and see what that user sees",
-        "Run workers as a user of their own, or in a container.",
+        f"none ({isolation.reason or 'as set'}): agents see what the user of the worker sees",
+        "Install bubblewrap, or run workers as a user of their own. See docs/isolation.md.",
     )

@@ -67,7 +67,7 @@ async def _examine_settings(loaded: Loaded) -> list[Finding]:
         check_directory("tasks.workspace_base", settings.tasks.workspace_base),
         await check_redis(settings),
         *await check_agents(settings, os.environ),
-        check_isolation(settings),
+        await check_isolation(settings),
     ]
 
 

@@ -34,7 +34,6 @@ def worker(
         raise Invalid("Workers need Linux; the server and the command line run here.")
     end_with_parent(os.environ)
     loaded = runtime.load(os.environ, data_dir=data_dir)
-    runtime.check_worker(loaded)
     runtime.start_logs(loaded.settings)
     secrets = runtime.find_secrets(loaded.settings)
     runtime.start_logs(loaded.settings, secrets)

@@ -41,7 +41,8 @@ GIB = 1 << 30
 class Disk:
     """One home; its id is made when it is first asked for."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, borrow: bool = False) -> None:
+        """*borrow*: agents cannot write the mirrors, so their checkouts may use their objects."""
         self._settings = settings
         self.layout = Layout(
             data_dir=settings.data_dir, workspace_base=settings.tasks.workspace_base
@@ -64,13 +65,13 @@ class Disk:
             per_repository=settings.git.spare_trees,
             budget_bytes=int(settings.git.mirror_budget_gb * GIB),
         )
-        self.spares = Spares(self.layout, self.home, spare, borrow=False)
+        self.spares = Spares(self.layout, self.home, spare, borrow=borrow)
         self.workspaces = Workspaces(
             self.layout,
             self.home,
             spares=self.spares,
             sessions=self.sessions,
-            borrow=False,
+            borrow=borrow,
             clock=SystemClock(),
         )
         self.usage = WorkspaceUsage(self.workspaces)

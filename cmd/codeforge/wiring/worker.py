@@ -19,6 +19,7 @@ from codeforge.parent import environment_for_child
 from codeforge.wiring.collector import find_collector
 from codeforge.wiring.core import Core, Loop, run_loops
 from codeforge.wiring.disk import Disk
+from codeforge.wiring.isolation import open_isolation
 from internal.agent import catalog
 from internal.agent.budget import EventLimits
 from internal.clock import SystemClock
@@ -27,6 +28,7 @@ from internal.control.gate import default_limits
 from internal.errors import Unavailable
 from internal.ids import sortable_id
 from internal.keys.resolver import KeyResolver
+from internal.process.isolation import Isolation
 from internal.process.leftovers import end_leftovers
 from internal.rdb.client import connect, connect_sync, unavailable
 from internal.task.ops import OpKind
@@ -111,14 +113,21 @@ async def open_worker(
     A worker on this machine's home. *alone* runs only what lost two workers, one at a time; another
     worker starts such a one with *alone_argv*.
 
-    Ends what a dead worker of this home left running first. Raises Unavailable.
+    Ends what a dead worker of this home left running first.
+
+    Raises:
+        Invalid: agents cannot be isolated as the settings want it.
+        Unavailable: Redis is away.
     """
     settings = core.settings
-    disk = Disk(settings)
+    isolation = await open_isolation(settings)
+    if isolation.sandbox is None:
+        log.warning("worker.not_isolated", reason=isolation.reason or "workers.isolation is none")
+    disk = Disk(settings, borrow=isolation.sandbox is not None)
     ended = await asyncio.to_thread(end_leftovers, disk.home)
     if ended:
         log.warning("worker.leftovers_ended", processes=ended)
-    agents = _agent_host(settings, disk)
+    agents = _agent_host(settings, disk, isolation)
     await agents.probe()
     await _set_limits(core)
     url = settings.redis.url.get_secret_value()
@@ -184,7 +193,8 @@ class _Speaker:
             "slots": self.slots,
             "busy": busy,
             "version": __version__,
-            "isolation": self._agents.isolation,
+            "isolation": self._agents.isolation.name,
+            "isolation_reason": self._agents.isolation.reason,
             "workspace_mb": self._usage.mebibytes,
             "agents": self._agents.record(),
         }
@@ -251,7 +261,7 @@ async def _set_limits(core: Core) -> None:
         await core.store.set_limits(limits)
 
 
-def _agent_host(settings: Settings, disk: Disk) -> AgentHost:
+def _agent_host(settings: Settings, disk: Disk, isolation: Isolation) -> AgentHost:
     configured = {
         "claude-code": settings.cli.claude_code,
         "demo": settings.cli.demo,
@@ -277,6 +287,7 @@ def _agent_host(settings: Settings, disk: Disk) -> AgentHost:
             outage_grace_seconds=settings.workers.outage_grace_seconds,
             home=disk.home,
         ),
+        isolation=isolation,
         layout=disk.layout,
         clock=SystemClock(),
     )

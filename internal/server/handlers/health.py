@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable, Sequence
 
 import structlog
 from redis.exceptions import RedisError
@@ -12,6 +13,7 @@ from starlette.responses import Response
 from internal.errors import CodeforgeError
 from internal.server.deps import ServerDeps
 from internal.server.document import json_response
+from internal.server.workers import Worker
 
 log = structlog.get_logger(__name__)
 
@@ -26,15 +28,17 @@ class HealthHandlers:
         self._started = deps.clock.monotonic()
 
     async def health(self, request: Request) -> Response:
-        """200 while Redis answers, else 503; with version, uptime and the workspaces' size."""
-        used_mb = await self._workspace_mb()
-        is_up = used_mb is not None
+        """200 while Redis answers, else 503; with version, uptime, and what the workers tell."""
+        workers = await self._workers()
+        is_up = workers is not None
+        homes = {worker.home: worker.workspace_mb for worker in workers or ()}
         body = {
             "status": "ok" if is_up else "error",
             "redis": "connected" if is_up else "disconnected",
             "version": self._deps.version,
             "uptime": go_duration(self._deps.clock.monotonic() - self._started),
-            "workspace_disk_usage_mb": round(used_mb or 0.0, 3),
+            "workspace_disk_usage_mb": round(sum(homes.values()), 3),
+            "isolation": _weakest(workers or ()),
         }
         return json_response(body, 200 if is_up else 503)
 
@@ -49,17 +53,23 @@ class HealthHandlers:
         content = await self._deps.render_metrics()
         return Response(content, media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    async def _workspace_mb(self) -> float | None:
-        """What the workers' homes use, or None while Redis does not answer."""
+    async def _workers(self) -> Sequence[Worker] | None:
+        """The live workers, or None while Redis does not answer."""
         try:
             async with asyncio.timeout(_CHECK_SECONDS):
                 await self._deps.check_redis()
-                workers = await self._deps.workers.list()
+                return await self._deps.workers.list()
         except (RedisError, CodeforgeError, OSError, TimeoutError) as error:
             log.warning("health.redis_away", error=str(error))
             return None
-        homes = {worker.home: worker.workspace_mb for worker in workers}
-        return sum(homes.values())
+
+
+def _weakest(workers: Iterable[Worker]) -> str | None:
+    """The isolation that every live worker has at least; None while none lives."""
+    known = {worker.isolation for worker in workers}
+    if not known:
+        return None
+    return "bwrap" if known == {"bwrap"} else "none"
 
 
 def go_duration(seconds: float) -> str:

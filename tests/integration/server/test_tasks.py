@@ -432,6 +432,7 @@ async def test_agents_and_workers_are_what_live_workers_say(
         "busy": 1,
         "version": "1.2.3",
         "isolation": "none",
+        "isolation_reason": "bubblewrap is not installed",
         "workspace_mb": 1.5,
         "agents": {**agents, "claude-code": {"available": False, "reason": "not found on PATH"}},
     }
@@ -446,6 +447,7 @@ async def test_agents_and_workers_are_what_live_workers_say(
     (worker,) = workers
     assert (worker["id"], worker["home"], worker["host"]) == ("w1", "home", "box")
     assert (worker["slots"], worker["busy"], worker["isolation"]) == (3, 1, "none")
+    assert worker["isolation_reason"] == "bubblewrap is not installed"
     assert table["demo"]["available"] is True
     assert table["demo"]["version"] == "1.0"
     assert table["demo"]["default"] is True
@@ -456,14 +458,14 @@ async def test_agents_and_workers_are_what_live_workers_say(
         False,
         "comes in a later version",
     )
-    assert health["workspace_disk_usage_mb"] == 1.5
+    assert (health["workspace_disk_usage_mb"], health["isolation"]) == (1.5, "none")
 
 
 async def test_health_is_as_the_go_server_has_it(
     service: Service, client: httpx2.AsyncClient
 ) -> None:
     """
-    The same members; a process that stops is not ready.
+    The same members, and what isolates agents; a process that stops is not ready.
     """
     health = await client.get("/health")
     ready = await client.get("/ready")
@@ -477,6 +479,7 @@ async def test_health_is_as_the_go_server_has_it(
         "version": "1.2.3",
         "uptime": "0s",
         "workspace_disk_usage_mb": 0.0,
+        "isolation": None,
     }
     assert (ready.status_code, ready.json()) == (200, {"status": "ready"})
     assert head.status_code == 200

@@ -110,11 +110,14 @@ async def test_fault_a22_a_bug_in_a_driver_costs_its_own_run_only(
 
 
 async def test_an_agent_that_ruins_its_own_tree_fails_with_what_it_said(site: Site) -> None:
-    """There is nothing to record, and its result and usage count all the same."""
+    """
+    There is nothing to record, and its result and usage count all the same. In a sandbox it could
+    only have emptied it.
+    """
     usage = '{"type":"usage","input_tokens":7,"output_tokens":1}'
     result = '{"type":"result","text":"ruined"}'
     agent = shell_cli(site.directory, f"rm -rf \"$PWD\"; echo '{usage}'; echo '{result}'")
-    async with site.worker(CLI__DEMO__PATH=agent):
+    async with site.worker(CLI__DEMO__PATH=agent, WORKERS__ISOLATION="none"):
         task = await site.submit("anything")
 
         found = await site.finished(task)

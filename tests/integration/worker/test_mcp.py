@@ -30,7 +30,7 @@ async def test_servers_come_from_the_tenant_the_project_and_the_task(site: Site)
     await site.core.mcp.add(TENANT, a_server("elsewhere"), project="another")
     copy = site.directory / "seen"
     agent = shell_cli(site.directory, f"shift; cat $1 > {shlex.quote(str(copy))}")
-    async with site.worker(CLI__DEMO__PATH=agent):
+    async with site.worker(CLI__DEMO__PATH=agent, WORKERS__ISOLATION="none"):
         task = await site.submit("go", mcp_servers=(a_server("own", "/of/the/task"),))
         await site.finished(task)
 
