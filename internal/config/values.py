@@ -64,7 +64,10 @@ VariableNames = Annotated[tuple[VariableName, ...], BeforeValidator(_items)]
 def _origin(text: str) -> str:
     if not _ORIGIN.fullmatch(text):
         raise ValueError("must be * or an origin: scheme, host and port, and no slash")
-    return text.lower()
+    origin = text.lower()
+    scheme, _, _ = origin.partition(":")
+    # A browser leaves the port of the scheme out.
+    return origin.removesuffix({"https": ":443", "http": ":80"}.get(scheme, ""))
 
 
 Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_items)]

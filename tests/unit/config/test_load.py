@@ -117,6 +117,22 @@ def test_lists_from_the_environment(tmp_path: Path, text: str) -> None:
     assert loaded.settings.egress.allow == ("a", "b")
 
 
+def test_origins_are_written_as_browsers_do(tmp_path: Path) -> None:
+    """
+    Small letters, and no port where it is the scheme's own; what no browser sends is refused.
+    """
+    variable = "CODEFORGE_SERVER__CORS_ORIGINS"
+    text = "https://Console.example:443, http://localhost:3000,*"
+
+    origins = load_settings(HOME | {variable: text}, tmp_path).settings.server.cors_origins
+
+    assert origins == ("https://console.example", "http://localhost:3000", "*")
+    for wrong in ("console.example", "https://a/", "https://u@a", "https://*.a", "null"):
+        with pytest.raises(SettingsError) as caught:
+            load_settings(HOME | {variable: wrong}, tmp_path)
+        assert "must be * or an origin" in str(caught.value)
+
+
 def test_tables_with_dots_in_their_names(tmp_path: Path) -> None:
     """
     A host has dots, which must not be taken for sections; the environment gives JSON.
