@@ -7,7 +7,9 @@ says what of it belongs to somebody.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -17,6 +19,7 @@ import httpx2
 from internal.git.model import Changes, Diff
 from internal.task.diffstore import pack
 from internal.task.model import Work
+from internal.task.ops import OpKind
 from tests.support.service import Service, body, completed
 
 
@@ -66,6 +69,8 @@ ROWS: Mapping[tuple[str, str], Row] = {
     ("POST", "/mcp/servers"): Row(Reach.NEW, "/mcp/servers", MCP | {"name": "another"}),
     ("GET", "/mcp/servers"): Row(Reach.MANY, "/mcp/servers"),
     ("DELETE", "/mcp/servers/{name}"): Row(Reach.ONE, "/mcp/servers/{mcp}"),
+    ("GET", "/workspaces"): Row(Reach.MANY, "/workspaces"),
+    ("DELETE", "/workspaces/{task_id}"): Row(Reach.ONE, "/workspaces/{task}"),
     ("POST", "/webhooks/endpoints"): Row(Reach.NEW, "/webhooks/endpoints", HOOK),
     ("GET", "/webhooks/endpoints"): Row(Reach.MANY, "/webhooks/endpoints"),
     ("GET", "/webhooks/endpoints/{id}"): Row(Reach.ONE, "/webhooks/endpoints/{hook}"),
@@ -118,6 +123,37 @@ async def own(service: Service, client: httpx2.AsyncClient) -> Belongings:
     await _make(client, "/tokens", {"name": owned.token, "scopes": ["read"]})
     await _make(client, "/mcp/servers", MCP | {"name": owned.mcp})
     return owned
+
+
+@asynccontextmanager
+async def home_of(service: Service, tenant: str, task: str) -> AsyncGenerator[None]:
+    """A home that has one workspace, of this task; its worker answers what a server asks."""
+    ops = service.deps.ops
+    await service.queue.register("worker", "home", {})
+
+    async def answer() -> None:
+        while True:
+            op = await ops.take("home")
+            await service.queue.register("worker", "home", {})
+            if op is not None:
+                is_owner = op.args["tenant"] == tenant
+                await ops.answer(op, _answers(task, is_owner=is_owner)[op.kind])
+
+    answering = asyncio.create_task(answer())
+    try:
+        yield
+    finally:
+        answering.cancel()
+
+
+def _answers(task: str, *, is_owner: bool) -> Mapping[OpKind, Mapping[str, Any]]:
+    """By the tenant that is asked for, as a worker looks only at what lies under its name."""
+    row = {"task": task, "bytes": 1, "created_at": 0.0, "used_at": 0.0, "expires_at": 0.0}
+    return {
+        OpKind.LIST_WORKSPACES: {"workspaces": [row] if is_owner else []},
+        OpKind.DELETE_WORKSPACE: {"found": is_owner, "in_use": False},
+        OpKind.VERIFY_KEY: {"ok": True, "reason": None},
+    }
 
 
 async def _make(client: httpx2.AsyncClient, path: str, request: Mapping[str, Any]) -> Any:

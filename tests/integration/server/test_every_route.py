@@ -16,7 +16,7 @@ from internal.access.model import Scope
 from internal.access.resolver import CONFIGURED
 from internal.ids import random_token
 from internal.server.routes import Path, api_paths
-from tests.support.belongings import ROWS, Belongings, Reach, own
+from tests.support.belongings import ROWS, Belongings, Reach, home_of, own
 from tests.support.service import Service
 
 pytestmark = pytest.mark.live_keys
@@ -68,8 +68,9 @@ async def test_another_tenant_finds_nothing(service: Service) -> None:
     owner = await a_client(service, "owner", "admin")
     names = dict((await own(service, owner)).names())
 
-    strangers = await ask_all(await a_client(service, "stranger", "admin"), names)
-    owners = await ask_all(owner, names)
+    async with home_of(service, "owner", names["task"]):
+        strangers = await ask_all(await a_client(service, "stranger", "admin"), names)
+        owners = await ask_all(owner, names)
 
     for operation, row in ROWS.items():
         stranger, mine = strangers[operation], owners[operation]
