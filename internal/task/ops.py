@@ -23,6 +23,7 @@ from redis.typing import EncodableT, FieldT
 from internal.errors import Unavailable
 from internal.ids import sortable_id
 from internal.rdb.keys import Keys
+from internal.telemetry.tracing import current_traceparent
 
 ANSWER_SECONDS = 10
 _TTL_SECONDS = 60
@@ -51,6 +52,8 @@ class Op:
     id: str
     kind: OpKind
     args: Mapping[str, Any]
+    traceparent: str | None = None
+    """The span of whoever asks."""
 
 
 class Ops:
@@ -72,6 +75,7 @@ class Ops:
         record: dict[FieldT, EncodableT] = {
             "kind": kind.value,
             "args": json.dumps(dict(args)),
+            "traceparent": current_traceparent() or "",
         }
         async with self._redis.pipeline(transaction=True) as pipe:
             pipe.hset(self._keys.op(op), mapping=record)
@@ -102,7 +106,12 @@ class Ops:
         fields = cast(dict[str, str], await self._redis.hgetall(self._keys.op(op)))
         if not fields:  # its asker has given up
             return None
-        return Op(id=op, kind=OpKind(fields["kind"]), args=json.loads(fields["args"]))
+        return Op(
+            id=op,
+            kind=OpKind(fields["kind"]),
+            args=json.loads(fields["args"]),
+            traceparent=fields.get("traceparent"),
+        )
 
     async def answer(self, op: Op, answer: Mapping[str, Any]) -> None:
         """Answer an op: members of the result, or `{"error": text}`."""

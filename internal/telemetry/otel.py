@@ -8,6 +8,7 @@ slow or away costs spans, never time; ending takes 5 s at most.
 from __future__ import annotations
 
 import logging
+import os
 import ssl
 import sys
 import threading
@@ -161,6 +162,7 @@ def _http_exporter(collector: Collector) -> SpanExporter:
 
 
 def _grpc_exporter(collector: Collector) -> SpanExporter:
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # it writes past our log
     try:
         import grpc  # noqa: PLC0415 -- an extra, and 18 MiB
         from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import (  # noqa: PLC0415

@@ -20,6 +20,7 @@ from internal.git.workstore import WorkStore
 from internal.rdb.cancellation import end_if_cancelled
 from internal.task import diffstore
 from internal.task.ops import Op, OpKind, Ops
+from internal.telemetry.tracing import Kind, continue_from, span
 from internal.worker.loops import run_until
 
 log = structlog.get_logger(__name__)
@@ -77,7 +78,8 @@ class OpsLoop:
 
     async def _answer(self, op: Op) -> Mapping[str, Any]:
         try:
-            return await self._answers[op.kind](op.args)
+            with continue_from(op.traceparent), span(f"op.{op.kind}", Kind.CONSUMER):
+                return await self._answers[op.kind](op.args)
         except CodeforgeError as error:
             return {"error": error.message}
         except OSError as error:

@@ -38,6 +38,7 @@ Observe = Callable[[AgentEvent], None]
 _MOST_TOOLS = 1_000
 """Spans of tools in a run; an agent can print calls faster than anybody reads them."""
 _LONGEST_NAME = 64
+_LONGEST_CALL = 256
 
 
 @contextmanager
@@ -116,7 +117,7 @@ class _ToolSpans:
     def see(self, event: AgentEvent) -> None:
         """Begin or end a span, when the event is about a tool."""
         call = event.data.get("id")
-        if not isinstance(call, str) or not call:
+        if not isinstance(call, str) or not 0 < len(call) <= _LONGEST_CALL:
             return
         if event.kind is EventKind.TOOL_USE:
             self._begin(call, event.data.get("name"))
@@ -133,7 +134,9 @@ class _ToolSpans:
         if self._left == 0 or call in self._open:
             return
         self._left -= 1
-        tool = self._redact(name)[:_LONGEST_NAME] if isinstance(name, str) else "unknown"
+        tool = "unknown"
+        if isinstance(name, str):
+            tool = self._redact(name[:_LONGEST_CALL])[:_LONGEST_NAME]
         self._open[call] = OpenSpan(
             f"{semconv.EXECUTE_TOOL} {tool}",
             **{

@@ -43,7 +43,9 @@ class Metrics:
             route: str = scope.get("route_template", _UNMATCHED)
             method: str = scope["method"]
             self._observe(method, route, status, seconds)
-            write = log.debug if route in _QUIET_ROUTES else log.info
+            trace_id: str | None = scope.get("trace_id")
+            facts = log if trace_id is None else log.bind(trace_id=trace_id)
+            write = facts.debug if route in _QUIET_ROUTES else facts.info
             write(
                 "http.request",
                 method=method,

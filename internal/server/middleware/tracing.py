@@ -13,7 +13,7 @@ from internal.errors import CodeforgeError
 from internal.server.problem import status_of
 from internal.telemetry import semconv
 from internal.telemetry.metrics import known_method
-from internal.telemetry.tracing import Kind, Span, continue_from, span
+from internal.telemetry.tracing import Kind, Span, continue_from, current_trace_id, span
 
 _HEADER = b"traceparent"
 
@@ -33,9 +33,14 @@ class Tracing:
             span(
                 f"{method} {self._template}",
                 Kind.SERVER,
-                **{semconv.HTTP_METHOD: method, semconv.HTTP_ROUTE: self._template},
+                **{
+                    semconv.HTTP_METHOD: method,
+                    semconv.HTTP_ROUTE: self._template,
+                    semconv.REQUEST_ID: scope.get("request_id"),
+                },
             ) as current,
         ):
+            scope["trace_id"] = current_trace_id()  # for the access log
 
             async def watch(message: Message) -> None:
                 if message["type"] == "http.response.start":

@@ -5,78 +5,31 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import Generator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Generator
 
 import pytest
 
 from internal.errors import NotFound
 from internal.redact import KNOWN
-from internal.telemetry.traceparent import TraceParent
 from internal.telemetry.tracing import (
     Kind,
     OpenSpan,
-    RecordedSpan,
     continue_from,
     current_trace_id,
     current_traceparent,
     past_span,
     span,
-    use_tracer,
 )
+from tests.support.notebook import TRACE, Notebook, noting
 
-TRACE = "0af7651916cd43dd8448eb211c80319c"
 CALLER = f"00-{TRACE}-b7ad6b7169203331-01"
-
-
-@dataclass
-class Noted:
-    """A span that was begun, and what became of it."""
-
-    name: str
-    kind: Kind
-    parent: TraceParent | None
-    start: int | None
-    place: TraceParent | None
-    attributes: dict[str, object] = field(default_factory=dict[str, object])
-    failure: tuple[str, str] | None = None
-    ended: bool = False
-
-    def set(self, attributes: Mapping[str, str | int | float | bool]) -> None:
-        self.attributes |= attributes
-
-    def rename(self, name: str) -> None:
-        self.name = name
-
-    def fail(self, error_type: str, message: str) -> None:
-        self.failure = (error_type, message)
-
-    def end(self) -> None:
-        self.ended = True
-
-
-class Notebook:
-    """A tracer that keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.spans: list[Noted] = []
-
-    def begin(
-        self, name: str, kind: Kind, parent: TraceParent | None, start_nanos: int | None
-    ) -> RecordedSpan:
-        number = len(self.spans) + 1
-        place = TraceParent(parent.trace_id if parent else TRACE, f"{number:016x}", sampled=True)
-        self.spans.append(Noted(name, kind, parent, start_nanos, place))
-        return self.spans[-1]
 
 
 @pytest.fixture
 def notebook() -> Generator[Notebook]:
     """Tracing is on, and this is where it goes."""
-    made = Notebook()
-    use_tracer(made)
-    yield made
-    use_tracer(None)
+    with noting() as made:
+        yield made
 
 
 def test_without_tracing_a_callers_trace_is_handed_on() -> None:
