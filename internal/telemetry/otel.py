@@ -222,6 +222,7 @@ class _Recorded:
 
     def __init__(self, span: Span) -> None:
         self._span = span
+        self.is_recorded = span.is_recording()
         context = span.get_span_context()
         self.place: TraceParent | None = None
         if context.is_valid:

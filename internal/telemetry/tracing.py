@@ -65,6 +65,11 @@ class RecordedSpan(Protocol):
         """What others hang on it by; None when it has no place in a trace."""
         ...
 
+    @property
+    def is_recorded(self) -> bool:
+        """False when its trace is not sampled: then nobody will see what it is told."""
+        ...
+
     def set(self, attributes: Mapping[str, str | int | float | bool]) -> None: ...
 
     def rename(self, name: str) -> None: ...
@@ -141,7 +146,7 @@ def past_span(name: str, seconds: float, /, **attributes: Value) -> None:
     if tracer is not None:
         start = time.time_ns() - int(max(0.0, seconds) * 1e9)
         begun = tracer.begin(name, Kind.INTERNAL, _place.get(), start)
-        begun.set(_clean(attributes))
+        _set(begun, attributes)
         begun.end()
 
 
@@ -153,7 +158,7 @@ class OpenSpan:
         self._span: RecordedSpan | None = None
         if tracer is not None:
             self._span = tracer.begin(_text(name), Kind.INTERNAL, _place.get(), None)
-            self._span.set(_clean(attributes))
+            _set(self._span, attributes)
 
     def end(self, error_type: str | None = None) -> None:
         """End it, as a failed one when there is an *error_type*. Call it once."""
@@ -179,7 +184,7 @@ class _Around:
     def __enter__(self) -> Span:
         self._before = _place.get()
         self._span = self._tracer.begin(self._name, self._kind, self._before, None)
-        self._span.set(_clean(self._attributes))
+        _set(self._span, self._attributes)
         _place.set(self._span.place or self._before)
         return self
 
@@ -197,7 +202,7 @@ class _Around:
 
     def set(self, **attributes: Value) -> None:
         if self._span is not None:
-            self._span.set(_clean(attributes))
+            _set(self._span, attributes)
 
     def rename(self, name: str) -> None:
         if self._span is not None:
@@ -230,12 +235,16 @@ class _Off:
 _OFF = _Off()
 
 
-def _clean(attributes: Mapping[str, Value]) -> dict[str, str | int | float | bool]:
-    return {
-        name: _text(value) if isinstance(value, str) else value
-        for name, value in attributes.items()
-        if value is not None
-    }
+def _set(span: RecordedSpan, attributes: Mapping[str, Value]) -> None:
+    if not span.is_recorded:  # most are not, and redaction is not free
+        return
+    span.set(
+        {
+            name: _text(value) if isinstance(value, str) else value
+            for name, value in attributes.items()
+            if value is not None
+        }
+    )
 
 
 def _text(value: str) -> str:

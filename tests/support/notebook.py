@@ -24,6 +24,7 @@ class Noted:
     attributes: dict[str, object] = field(default_factory=dict[str, object])
     failure: tuple[str, str] | None = None
     ended: bool = False
+    is_recorded: bool = True
 
     def set(self, attributes: Mapping[str, str | int | float | bool]) -> None:
         self.attributes |= attributes
