@@ -77,6 +77,12 @@ class Conflict(CodeforgeError):
     code = "conflict"
 
 
+class UpstreamFailed(CodeforgeError):
+    """The host of the repository refused us, or failed; the message holds its own words."""
+
+    code = "provider_error"
+
+
 class Gone(CodeforgeError):
     """The object existed and was erased."""
 

@@ -70,7 +70,7 @@ class Redactor:
     """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        self._needles = sorted({needle for secret in secrets for needle in _needles(secret)})
+        self._needles = sorted({needle for secret in secrets for needle in spellings(secret)})
         self._longest = max(map(len, self._needles), default=0)
         self._starts = {needle[:SHORTEST_SECRET] for needle in self._needles}
 
@@ -199,7 +199,11 @@ def _occurrences(needle: str, text: str, start: int) -> Iterator[tuple[int, int]
         start += len(needle)
 
 
-def _needles(secret: str) -> Iterator[str]:
+def spellings(secret: str) -> Iterator[str]:
+    """
+    Every text by which *secret*, whole or line by line, is looked for; none is shorter than
+    `SHORTEST_SECRET`.
+    """
     parts = {secret, secret.strip(), *(line.strip() for line in secret.splitlines())}
     for part in parts:
         if len(part) >= SHORTEST_SECRET:

@@ -5,15 +5,10 @@ from __future__ import annotations
 from internal.config.load import Loaded
 
 _LATER = (
-    "git.branch_prefix",
-    "git.commit_author",
-    "git.commit_email",
-    "server.pr_wait",
     "tasks.result_ttl",
     "cli.codex.",
     "cli.gemini.",
     "cli.opencode.",
-    "workers.publish_concurrency",
     "workers.queue_name",
 )
 

@@ -8,6 +8,7 @@ What each key means to an operator is in docs/configuration.md; a test compares 
 
 from __future__ import annotations
 
+import re
 from functools import reduce
 from pathlib import Path
 from typing import Annotated, Literal
@@ -22,6 +23,9 @@ from internal.config.values import (
     Table,
     VariableNames,
 )
+
+PR_PLACEHOLDERS = ("summary", "prompt", "changes", "task_id", "task_url", "agent", "iteration")
+"""What templates of pull requests may name in braces."""
 
 _MIB = 1 << 20
 _DAY = 86_400
@@ -138,10 +142,26 @@ class CliSettings(Section):
     demo: AgentSettings = AgentSettings()
 
 
+def _template(text: str) -> str:
+    # The names are those of a module on a floor above; a test compares the two.
+    unknown = {name for name in re.findall(r"\{([^{}]*)\}", text) if name not in PR_PLACEHOLDERS}
+    if unknown:
+        known = ", ".join(PR_PLACEHOLDERS)
+        raise ValueError(f"does not know {', '.join(sorted(unknown))}; there are {known}")
+    return text
+
+
 class GitSettings(Section):
-    branch_prefix: str = Field(default="codeforge/", pattern=r"^[A-Za-z0-9._/-]*$")
+    # What git takes as the beginning of a branch: no part starts with a dot or a hyphen.
+    branch_prefix: str = Field(
+        default="codeforge/", pattern=r"^(\w[\w-]*(\.[\w-]+)*/)*(\w[\w-]*(\.[\w-]+)*)?$"
+    )
     commit_author: str = Field(default="CodeForge Bot", pattern=r"^[^<>\n]+$")
     commit_email: str = Field(default="codeforge@noreply", pattern=r"^[^<>\s]+$")
+    pr_title_template: Annotated[str, AfterValidator(_template)] = "{summary}"
+    pr_body_template: Annotated[str, AfterValidator(_template)] = ""
+    max_file_mb: float = Field(default=50, gt=0)
+    allow_workflows: bool = False
     provider_domains: Annotated[dict[str, _Provider], Table] = {}
     allow_local: bool = False
     allow_hosts: Names = ()

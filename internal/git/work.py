@@ -14,13 +14,15 @@ import asyncio
 import os
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import structlog
 
+from internal.git.changes import ChangeReader
 from internal.git.checkout import Checkout
-from internal.git.cli import Git, Limits, Place
+from internal.git.cli import Access, Git, Limits, Place
+from internal.git.commit import CommitText, commit_object
 from internal.git.diff import (
     DEFAULT_LIMITS,
     DiffLimits,
@@ -33,6 +35,7 @@ from internal.git.diff import (
 )
 from internal.git.failure import GitFailed
 from internal.git.model import Diff, Snapshot
+from internal.git.push import push_branch
 from internal.process.command import CommandResult
 
 _WHO = "CodeForge <codeforge@localhost> 0 +0000"
@@ -53,6 +56,8 @@ class TrustedRepo:
         self.path = path
         self.checkout = Checkout(git, path)
         """Trees made and read with the objects of this task and of its mirror."""
+        self.changes = ChangeReader(git, self._place)
+        """What lies between two of its commits, for checks."""
 
     def index(self, claim: str) -> Path:
         """The trusted index of the tree of *claim*; no file until that tree is made."""
@@ -151,6 +156,24 @@ class TrustedRepo:
             truncated=not is_whole,
         )
 
+    async def make_commit(self, snapshot: str, *, base: str, text: CommitText) -> str:
+        """
+        The tree of *snapshot* as one commit on *base*, for others to see; the same for the same.
+
+        Raises:
+            GitFailed: the snapshot is not here, or *text* makes no commit.
+            DiskFull: no room for it.
+        """
+        said = await self._git.run("rev-parse", f"{snapshot}^{{tree}}", place=self._place)
+        tree = said.stdout.decode().strip()
+        return await self._write_commit(commit_object(tree, base, text))
+
+    async def push(
+        self, access: Access, *, commit: str, branch: str, ours: Collection[str]
+    ) -> None:
+        """As `push.push_branch`, from here. Raises PushRejected, PushFailed."""
+        await push_branch(self._git, self._place, access, commit=commit, branch=branch, ours=ours)
+
     async def drop(self, claim: str) -> None:
         """Forget the snapshot and the index of *claim*; nothing when there are none."""
         # Without git: references of ours are never packed, and a killed git's lock must not stay.
@@ -199,17 +222,20 @@ class TrustedRepo:
     async def _commit(self, tree: str, base: str, claim: str) -> str:
         head = f"tree {tree}\nparent {base}\nauthor {_WHO}\ncommitter {_WHO}\n"
         text = f"{head}\nWork of claim {claim}\n"
-        said = await self._git.run(
-            *("hash-object", "-t", "commit", "-w", "--stdin"),
-            place=self._place,
-            stdin=text.encode(),
-            durable=True,
-        )
-        commit = said.stdout.decode().strip()
+        commit = await self._write_commit(text.encode())
         await self._git.run(
             "update-ref", _reference(claim), commit, place=self._place, durable=True
         )
         return commit
+
+    async def _write_commit(self, content: bytes) -> str:
+        said = await self._git.run(
+            *("hash-object", "-t", "commit", "-w", "--stdin"),
+            place=self._place,
+            stdin=content,
+            durable=True,
+        )
+        return said.stdout.decode().strip()
 
 
 def safe_name(name: str) -> str:

@@ -21,6 +21,7 @@ from internal.mcp.registry import McpRegistry
 from internal.server.workers import Workers
 from internal.task.hub import Hub
 from internal.task.ops import Ops
+from internal.task.publishing import Publishing
 from internal.task.service import TaskService
 from internal.webhook.deliveries import DeliveryLog
 from internal.webhook.registry import EndpointRegistry
@@ -60,6 +61,7 @@ class TaskRules:
     max_timeout_seconds: int = 1800
     silence_seconds: int = 600
     max_wait_seconds: int = 60
+    pr_wait_seconds: int = 50
     allow_local: bool = False
     allow_hosts: tuple[str, ...] = ()
     check_http_host: CheckHost = any_host
@@ -78,6 +80,7 @@ class ServerDeps:
     """
 
     tasks: TaskService
+    publishing: Publishing
     hub: Hub
     workers: Workers
     callers: TokenResolver

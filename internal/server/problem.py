@@ -21,6 +21,7 @@ from internal.errors import (
     TimedOut,
     Unauthorized,
     Unavailable,
+    UpstreamFailed,
 )
 from internal.server.errors import (
     MethodNotAllowed,
@@ -43,6 +44,7 @@ _STATUS: tuple[tuple[type[CodeforgeError], int], ...] = (
     (PayloadTooLarge, 413),
     (UnsupportedMediaType, 415),
     (RateLimited, 429),
+    (UpstreamFailed, 502),
     (Unavailable, 503),
     (DiskFull, 503),
     (TimedOut, 504),

@@ -27,6 +27,7 @@ from internal.server.handlers.events import EventHandlers
 from internal.server.handlers.health import HealthHandlers
 from internal.server.handlers.keys import KeyHandlers
 from internal.server.handlers.mcp import McpHandlers
+from internal.server.handlers.pull_requests import PullRequestHandlers
 from internal.server.handlers.spec import docs_file, docs_page, openapi_file
 from internal.server.handlers.tasks import TaskHandlers
 from internal.server.handlers.tokens import TokenHandlers
@@ -44,8 +45,6 @@ _SLACK_SECONDS = 30
 """What a request may take beside the time its client chose to wait."""
 
 LATER: Mapping[str, tuple[str, ...]] = {
-    "/tasks/{task_id}/create-pr": ("POST",),
-    "/tasks/{task_id}/pr": ("GET",),
     "/tasks/{task_id}/pause": ("POST",),
     "/tasks/{task_id}/resume": ("POST",),
     "/tasks/{task_id}/directive": ("POST",),
@@ -98,7 +97,7 @@ class Path:
 def api_paths(deps: ServerDeps) -> list[Path]:
     """All rows under `/api/v1`, the busiest first."""
     tasks, events, agents = TaskHandlers(deps), EventHandlers(deps), AgentHandlers(deps)
-    keys = KeyHandlers(deps)
+    pulls, keys = PullRequestHandlers(deps), KeyHandlers(deps)
     tokens, audit = TokenHandlers(deps), AuditHandlers(deps)
     hooks, admin = WebhookHandlers(deps), Scope.ADMIN
     one_hook = {"GET": hooks.read, "PATCH": hooks.change, "DELETE": hooks.delete}
@@ -112,6 +111,8 @@ def api_paths(deps: ServerDeps) -> list[Path]:
         Path("/tasks/{task_id}/cancel", {"POST": tasks.cancel}),
         Path("/tasks/{task_id}/retry", {"POST": tasks.retry}, limited=True),
         Path("/tasks/{task_id}/diff", {"GET": tasks.diff}),
+        Path("/tasks/{task_id}/create-pr", {"POST": pulls.create}, limited=True),
+        Path("/tasks/{task_id}/pr", {"GET": pulls.read}, limited=True),
         Path("/keys", {"POST": keys.create, "GET": keys.list}, scope=Scope.ADMIN),
         Path("/keys/{name}", {"GET": keys.read, "DELETE": keys.delete}, scope=Scope.ADMIN),
         Path("/keys/{name}/verify", {"GET": keys.verify}, scope=Scope.ADMIN, limited=True),
@@ -163,7 +164,7 @@ def public_paths(deps: ServerDeps) -> list[Path]:
 
 def build_router(deps: ServerDeps) -> ASGIApp:
     """The application behind the middleware that every request passes."""
-    seconds = deps.rules.max_wait_seconds + _SLACK_SECONDS
+    seconds = max(deps.rules.max_wait_seconds, deps.rules.pr_wait_seconds) + _SLACK_SECONDS
     api: ASGIApp = _router([_route(path, API, seconds, deps.limiter) for path in api_paths(deps)])
     api = BodyLimit(_WithoutLastSlash(api), max_bytes=deps.max_body_bytes)
     api = Auth(api, callers=deps.callers)

@@ -26,6 +26,7 @@ from internal.server.complaints import complain, complain_not_available
 from internal.server.deps import TaskRules
 from internal.server.fields import Body, printable_ascii, rules_of
 from internal.server.schema_mcp import MAX_SERVERS, McpServerBody, distinct_names
+from internal.server.schema_pulls import PullRequestBody
 from internal.task.model import Priority, TaskConfig, TaskSpec, Tenant
 
 _MAX_INT = 2**31 - 1
@@ -154,8 +155,8 @@ class TaskConfigBody(Body):
         ]
         | None
     ) = None
-    auto_create_pr: NotYet = None
-    pr: NotYet = None
+    auto_create_pr: bool | None = None
+    pr: PullRequestBody | None = None
     retries: NotYet = None
 
 
@@ -226,4 +227,6 @@ def _config(body: TaskConfigBody, rules: TaskRules) -> TaskConfig:
         max_budget_usd=body.max_budget_usd,
         target_branch=body.target_branch or None,
         mcp_servers=tuple(server.server().shown() for server in body.mcp_servers or ()),
+        auto_create_pr=bool(body.auto_create_pr),
+        pr=body.pr.options() if body.pr else None,
     )

@@ -20,7 +20,14 @@ from typing import Any, cast
 from redis.asyncio import Redis
 from redis.typing import EncodableT, FieldT
 
-from internal.errors import Unavailable
+from internal.errors import (
+    CodeforgeError,
+    Conflict,
+    Invalid,
+    NotFound,
+    Unavailable,
+    UpstreamFailed,
+)
 from internal.ids import sortable_id
 from internal.rdb.keys import Keys
 from internal.telemetry.tracing import current_traceparent
@@ -30,6 +37,9 @@ _TTL_SECONDS = 60
 _WAIT_SECONDS = 2
 _BLOCK_SECONDS = 5  # the longest a blocking read may take (internal/rdb/client.py)
 ANY_HOME = "*"
+_TOLD: Mapping[str, type[CodeforgeError]] = {
+    kind.code: kind for kind in (UpstreamFailed, NotFound, Conflict, Invalid)
+}
 
 
 class OpKind(StrEnum):
@@ -37,6 +47,8 @@ class OpKind(StrEnum):
 
     READ_DIFF = "read_diff"
     """args tenant, task, base, commit -> the diff that was too big for Redis, packed as base64."""
+    READ_PR = "read_pr"
+    """args tenant, task -> number, url, state, branch of the task's pull request, as it is now."""
     VERIFY_KEY = "verify_key"
     """args tenant, name -> ok, reason: whether the provider takes a registered key."""
     LIST_WORKSPACES = "list_workspaces"
@@ -70,6 +82,7 @@ class Ops:
 
         Raises:
             Unavailable: nobody answered within 10 s, or the worker could not do it.
+            UpstreamFailed, NotFound, Conflict, Invalid: what the worker was told, by its code.
         """
         op = sortable_id()
         record: dict[FieldT, EncodableT] = {
@@ -92,7 +105,8 @@ class Ops:
             raise Unavailable("No worker of the home that has this answered in time.")
         answer: dict[str, Any] = json.loads(str(rung[1]))
         if "error" in answer:
-            raise Unavailable(str(answer["error"]))
+            told = _TOLD.get(str(answer.get("code")), Unavailable)
+            raise told(str(answer["error"]))
         return answer
 
     async def take(self, home: str) -> Op | None:
@@ -114,7 +128,7 @@ class Ops:
         )
 
     async def answer(self, op: Op, answer: Mapping[str, Any]) -> None:
-        """Answer an op: members of the result, or `{"error": text}`."""
+        """Answer an op: members of the result, or `{"error": text, "code": code}`."""
         async with self._redis.pipeline(transaction=True) as pipe:
             pipe.rpush(self._keys.op_answer(op.id), json.dumps(dict(answer)))
             pipe.expire(self._keys.op_answer(op.id), _TTL_SECONDS)

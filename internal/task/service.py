@@ -272,6 +272,10 @@ class TaskService:
         packed = await self._store.stored_diff(tenant, task, iteration)
         return None if packed is None else await asyncio.to_thread(diffstore.unpack, packed)
 
+    async def sealed_token(self, tenant: Tenant, task: str) -> str | None:
+        """The encrypted record of the token that the task brought; for workers, who open it."""
+        return await self._store.sealed_token(tenant, task)
+
     async def events(
         self, tenant: Tenant, task: str, *, after: int, limit: int
     ) -> Sequence[StoredEvent]:

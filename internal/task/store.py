@@ -146,6 +146,11 @@ class TaskStore:
             found = [row for row in found if (row[1], row[0]) < (int(highest), last_id)]
         return found[:count]
 
+    async def sealed_token(self, tenant: str, task: str) -> str | None:
+        """The encrypted record of the task's own `access_token`, None when it brought none."""
+        found = await self._redis.hget(self._keys.task(tenant, task), "access_token")
+        return None if found is None else str(found)
+
     async def stored_diff(self, tenant: str, task: str, iteration: int) -> bytes | None:
         """The compressed diff of an iteration, as `diffstore.pack` made it."""
         key = self._keys.task_work(tenant, task)

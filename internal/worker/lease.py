@@ -191,7 +191,8 @@ class Heartbeat:
     def _beat(self, began: float) -> None:
         holds = self.holds()
         pairs = [(ref_of(hold.claim), hold.claim.token) for hold in holds]
-        reply = self._send(pairs, encode(self._info(len(holds))))
+        busy = sum(not hold.claim.publish for hold in holds)  # create-prs take no slot of agents
+        reply = self._send(pairs, encode(self._info(busy)))
         for hold in holds:
             beat = reply.claims[hold.claim.token]
             if beat is Beat.FENCED:

@@ -81,7 +81,7 @@ class OpsLoop:
             with continue_from(op.traceparent), span(f"op.{op.kind}", Kind.CONSUMER):
                 return await self._answers[op.kind](op.args)
         except CodeforgeError as error:
-            return {"error": error.message}
+            return {"error": error.message, "code": error.error_code}
         except OSError as error:
             return {"error": error.strerror or "the disk of the home refuses"}
 

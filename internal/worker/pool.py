@@ -34,6 +34,19 @@ class Runner(Protocol):
     async def run(self, claim: Claim, hold: Hold) -> None: ...
 
 
+class EitherRunner:
+    """For a pool that takes every kind of run."""
+
+    def __init__(self, agents: Runner, publishing: Runner) -> None:
+        self._agents = agents
+        self._publishing = publishing
+
+    async def run(self, claim: Claim, hold: Hold) -> None:
+        """As the one that *claim* is for."""
+        runner = self._publishing if claim.publish else self._agents
+        await runner.run(claim, hold)
+
+
 class Pool:
     """*lanes* are tried in order; *until_empty* ends the pool when nothing is left to claim."""
 
@@ -60,6 +73,7 @@ class Pool:
         self._grace_seconds = grace_seconds
         self._until_empty = until_empty
         self._running: set[asyncio.Task[None]] = set()
+        self._holds: set[Hold] = set()
 
     @property
     def busy(self) -> int:
@@ -101,9 +115,11 @@ class Pool:
 
     async def _run_one(self, claim: Claim, hold: Hold) -> None:
         with structlog.contextvars.bound_contextvars(task_id=claim.task.id, claim=claim.claim):
+            self._holds.add(hold)
             try:
                 await self._runner.run(claim, hold)
             finally:
+                self._holds.discard(hold)
                 self._heartbeat.release(hold)
 
     async def _wait_for_work(self, ended: asyncio.Task[bool]) -> bool:
@@ -127,7 +143,7 @@ class Pool:
         if self._running:
             log.info("pool.draining", running=self.busy, grace_seconds=self._grace_seconds)
             await asyncio.wait(self._running, timeout=self._grace_seconds)
-        for hold in self._heartbeat.holds():
+        for hold in self._holds:  # not all of the process: another pool has its own time
             hold.stop(Stop.SHUTDOWN)
         if self._running:
             await asyncio.wait(self._running, timeout=_HAND_BACK_SECONDS)

@@ -14,7 +14,7 @@ from internal.crypto.box import Box
 from internal.git.remote import parse_remote, provider_of
 from internal.keys.resolver import KeyResolver, Resolved
 from internal.mcp.model import McpServer
-from internal.task.model import Claim
+from internal.task.model import Claim, Task
 from internal.task.service import secret_name
 
 
@@ -74,22 +74,31 @@ async def open_secrets(
         Unavailable: Redis is away.
     """
 
-    def inline(member: str, record: str | None) -> str | None:
-        if record is None:
-            return None
-        return box.open(claim.task.tenant, secret_name(claim.task.id, member), record)
-
-    task, remote = claim.task, parse_remote(claim.task.repo_url)
-    git = await resolver.git_token(
-        task.tenant,
-        provider_of(remote, domains),
-        remote.host_url,
-        inline=inline("access_token", claim.access_token),
-        provider_key=task.provider_key,
-        repository=remote.path,
-    )
-    key = inline("ai_api_key", claim.ai_api_key)
+    task = claim.task
+    git = await open_git_token(box, resolver, task, claim.access_token, domains=domains)
+    record = claim.ai_api_key
+    key = record and box.open(task.tenant, secret_name(task.id, "ai_api_key"), record)
     if key is None and model_provider is None:
         return Secrets(git=git)
     model = await resolver.model_key(task.tenant, model_provider or "", inline=key)
     return Secrets(git=git, model=model)
+
+
+async def open_git_token(
+    box: Box, resolver: KeyResolver, task: Task, sealed: str | None, *, domains: Mapping[str, str]
+) -> Resolved | None:
+    """
+    The credential for the task's repository; *sealed* is the record of the one it brought itself.
+
+    Raises as `open_secrets`.
+    """
+    remote = parse_remote(task.repo_url)
+    inline = sealed and box.open(task.tenant, secret_name(task.id, "access_token"), sealed)
+    return await resolver.git_token(
+        task.tenant,
+        provider_of(remote, domains),
+        remote.host_url,
+        inline=inline,
+        provider_key=task.provider_key,
+        repository=remote.path,
+    )

@@ -12,6 +12,7 @@ from internal.access.model import Scope
 from internal.server.routes import API, Path, api_paths, public_paths
 from internal.server.schema import CreateTask, Instruct, TaskConfigBody
 from internal.server.schema_mcp import McpServerBody
+from internal.server.schema_pulls import PullRequestBody
 from internal.server.schema_webhooks import ChangedEndpoint, NewEndpoint, RotateSecret
 from internal.task.model import Reason
 from internal.task.state import State
@@ -109,6 +110,7 @@ async def test_bodies_have_the_members_that_are_described() -> None:
     assert described_members(schemas["ChangedWebhookEndpoint"]) == members_of(ChangedEndpoint)
     assert described_members(schemas["RotateSecret"]) == members_of(RotateSecret)
     assert described_members(schemas["NewMcpServer"]) == members_of(McpServerBody)
+    assert described_members(schemas["PullRequestOptions"]) == members_of(PullRequestBody)
     content = instruct["content"]["application/json"]
     assert described_members(content["schema"]) == members_of(Instruct)
 

@@ -18,9 +18,12 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 _GIT = shutil.which("git") or "git"
+
+ServerT = TypeVar("ServerT", bound="GitHttpServer")
 
 
 class GitHttpServer(ThreadingHTTPServer):
@@ -28,8 +31,10 @@ class GitHttpServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, root: Path, token: str | None) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(
+        self, root: Path, token: str | None, handler: type[GitHandler] | None = None
+    ) -> None:
+        super().__init__(("127.0.0.1", 0), handler or GitHandler)
         self.root = root
         self.token = token
         self.status: int | None = None
@@ -50,7 +55,13 @@ class GitHttpServer(ThreadingHTTPServer):
 @contextmanager
 def git_http_server(root: Path, *, token: str | None = None) -> Generator[GitHttpServer]:
     """Serve *root* until the end of the block."""
-    server = GitHttpServer(root, token)
+    with serving(GitHttpServer(root, token)) as server:
+        yield server
+
+
+@contextmanager
+def serving(server: ServerT) -> Generator[ServerT]:
+    """Let *server* serve until the end of the block."""
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
@@ -62,46 +73,50 @@ def git_http_server(root: Path, *, token: str | None = None) -> Generator[GitHtt
         server.server_close()
 
 
-class _Handler(BaseHTTPRequestHandler):
+class GitHandler(BaseHTTPRequestHandler):
+    """Answers git's requests; a subclass may look at a request first."""
+
     protocol_version = "HTTP/1.1"
 
     @property
-    def _git_server(self) -> GitHttpServer:
+    def git_server(self) -> GitHttpServer:
         assert isinstance(self.server, GitHttpServer)
         return self.server
 
     def do_GET(self) -> None:
-        self._serve()
+        self.serve()
 
     def do_POST(self) -> None:
-        self._serve()
+        self.serve()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
         """Say nothing."""
 
-    def _serve(self) -> None:
-        body = self._body()
-        self._git_server.requests.append(f"{self.command} {self.path}")
+    def serve(self) -> None:
+        """Answer one request."""
+        body = self.body()
+        self.git_server.requests.append(f"{self.command} {self.path}")
         if b"command=fetch" in body:
-            self._git_server.packs_may_go.wait(60)
-        if self._git_server.status is not None:
-            self._answer(self._git_server.status, [], b"")
+            self.git_server.packs_may_go.wait(60)
+        if self.git_server.status is not None:
+            self.answer(self.git_server.status, [], b"")
         elif not self._is_allowed():
-            self._answer(401, [("WWW-Authenticate", 'Basic realm="git"')], b"")
+            self.answer(401, [("WWW-Authenticate", 'Basic realm="git"')], b"")
         else:
-            self._answer(*self._backend(body))
+            self.answer(*self._backend(body))
 
     def _is_allowed(self) -> bool:
-        if self._git_server.token is None:
+        if self.git_server.token is None:
             return True
         kind, _, value = (self.headers.get("authorization") or "").partition(" ")
         try:
             password = base64.b64decode(value).decode().partition(":")[2]
         except (binascii.Error, UnicodeDecodeError):
             return False
-        return kind.lower() == "basic" and hmac.compare_digest(password, self._git_server.token)
+        return kind.lower() == "basic" and hmac.compare_digest(password, self.git_server.token)
 
-    def _body(self) -> bytes:
+    def body(self) -> bytes:
+        """What the request brought; to be asked once."""
         if "chunked" not in (self.headers.get("transfer-encoding") or ""):
             return self.rfile.read(int(self.headers.get("content-length") or 0))
         body = b""  # git sends bodies over 1 MB in chunks
@@ -117,7 +132,7 @@ class _Handler(BaseHTTPRequestHandler):
             "PATH": os.environ["PATH"],
             "HOME": "/nonexistent",
             "GIT_CONFIG_NOSYSTEM": "1",
-            "GIT_PROJECT_ROOT": str(self._git_server.root),
+            "GIT_PROJECT_ROOT": str(self.git_server.root),
             "GIT_HTTP_EXPORT_ALL": "1",
             "PATH_INFO": url.path,
             "QUERY_STRING": url.query,
@@ -147,7 +162,8 @@ class _Handler(BaseHTTPRequestHandler):
                 headers.append((name, value))
         return status, headers, rest
 
-    def _answer(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+    def answer(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+        """Send an answer; a client that was killed does not matter."""
         try:
             self._send(status, headers, body)
         except ConnectionError:

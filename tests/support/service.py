@@ -41,6 +41,7 @@ from internal.task.eventlog import EventLog
 from internal.task.hub import Hub
 from internal.task.model import Claim, Failure, Outcome
 from internal.task.ops import Ops
+from internal.task.publishing import Publishing
 from internal.task.queue import Lane, TaskQueue
 from internal.task.service import TaskService
 from internal.task.state import State
@@ -184,8 +185,9 @@ def make_deps(
     ops, box = Ops(redis, clients.blocking, KEYS), Box({"k": bytes(32)}, active="k")
     signing = SigningSecrets(box, "whsec_c2VjcmV0IQ==")
     webhook_store = WebhookStore(redis, KEYS)
+    store = TaskStore(redis, KEYS)
     tasks = TaskService(
-        TaskStore(redis, KEYS),
+        store,
         EventLog(redis, KEYS),
         ops,
         box=box,
@@ -206,6 +208,7 @@ def make_deps(
 
     return ServerDeps(
         tasks=tasks,
+        publishing=Publishing(store, tasks, ops, allow_workflows=False),
         hub=Hub(subscriber=clients.subscriber, reader=redis, keys=KEYS, ping_seconds=ping_seconds),
         workers=Workers(redis, KEYS),
         keys=KeyRegistry(KeyStore(redis, KEYS), box, SystemClock()),

@@ -34,6 +34,7 @@ from internal.rdb.keys import Keys
 from internal.rdb.masterkeys import MasterKeys
 from internal.task.eventlog import EventLog
 from internal.task.ops import Ops
+from internal.task.publishing import Publishing
 from internal.task.queue import TaskQueue
 from internal.task.reaper import Reaper
 from internal.task.service import TaskService
@@ -83,6 +84,7 @@ class Core:
     blocking: Redis
     box: Box
     service: TaskService
+    publishing: Publishing
     queue: TaskQueue
     ops: Ops
     mcp: McpRegistry
@@ -188,6 +190,7 @@ def _core(
         blocking=blocking,
         box=box,
         service=service,
+        publishing=Publishing(store, service, ops, allow_workflows=settings.git.allow_workflows),
         queue=queue,
         ops=ops,
         mcp=McpRegistry(McpStore(redis, keys), box=box, clock=SystemClock()),

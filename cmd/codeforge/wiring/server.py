@@ -71,6 +71,7 @@ async def open_server(
         callers = TokenResolver(core.secrets.auth_token, tokens, SystemClock())
         deps = ServerDeps(
             tasks=core.service,
+            publishing=core.publishing,
             hub=hub,
             workers=workers,
             keys=core.registered,
@@ -133,6 +134,7 @@ def task_rules(settings: Settings) -> TaskRules:
         max_timeout_seconds=settings.tasks.max_timeout,
         silence_seconds=settings.tasks.silence_seconds,
         max_wait_seconds=settings.server.max_wait,
+        pr_wait_seconds=settings.server.pr_wait,
         allow_local=settings.git.allow_local,
         allow_hosts=tuple(settings.git.allow_hosts),
         check_http_host=Guard(settings.egress.allow).check,

@@ -20,6 +20,7 @@ from codeforge.wiring.collector import find_collector
 from codeforge.wiring.core import Core, Loop, run_loops
 from codeforge.wiring.disk import Disk
 from codeforge.wiring.isolation import open_isolation
+from codeforge.wiring.publishing import publisher, pull_reader
 from internal.agent import catalog
 from internal.agent.budget import EventLimits
 from internal.clock import SystemClock
@@ -40,7 +41,7 @@ from internal.worker.executor import Executor
 from internal.worker.keycheck import KeyChecker
 from internal.worker.lease import Heartbeat
 from internal.worker.ops import Answer, DiffReader, OpsLoop
-from internal.worker.pool import Pool
+from internal.worker.pool import EitherRunner, Pool, Runner
 from internal.workspace.sweep import Ask
 
 log = structlog.get_logger(__name__)
@@ -146,7 +147,13 @@ async def open_worker(
         info=speaker.info,
         on_alone=_ignore if alone else starter.ring,
     )
-    pool = _pool(core, _executor(core, disk, agents), beat, speaker, alone=alone)
+    resolver = KeyResolver(core.key_store, core.box, SystemClock(), os.environ)
+    executor = _executor(core, disk, agents, resolver)
+    publishing = publisher(core, disk, agents, resolver)
+    runners: Mapping[Lane, Runner] = {Lane.AGENT: executor, Lane.PUBLISH: publishing}
+    if alone:
+        runners = {Lane.ALONE: EitherRunner(executor, publishing)}
+    pools = [_pool(core, runner, beat, speaker, lane) for lane, runner in runners.items()]
     ask = disk.ask(core.queue, core.redis, core.keys)
     sweep = disk.sweep(ask)
     control = ControlLoop(subscriber, core.keys, beat, on_erased=sweep.ring)
@@ -156,13 +163,13 @@ async def open_worker(
         disk.spares,
         disk.quota(ask),
         disk.mirror_budget,
-        OpsLoop(core.ops, _answers(core, disk, ask), home=disk.home),
+        OpsLoop(core.ops, _answers(core, disk, resolver, ask), home=disk.home),
     )
     try:
         yield Worker(
             id=speaker.worker,
             home=disk.home,
-            claiming=(pool,) if alone else (pool, starter),
+            claiming=(*pools,) if alone else (*pools, starter),
             serving=shared if alone else (*shared, *own),
             heartbeat=beat,
             queue=core.queue,
@@ -211,7 +218,7 @@ class _Speaker:
         )
 
 
-def _executor(core: Core, disk: Disk, agents: AgentHost) -> Executor:
+def _executor(core: Core, disk: Disk, agents: AgentHost, resolver: KeyResolver) -> Executor:
     return Executor(
         core.queue,
         disk.preparer(core.service),
@@ -219,36 +226,36 @@ def _executor(core: Core, disk: Disk, agents: AgentHost) -> Executor:
         agents,
         mcp=core.mcp,
         box=core.box,
-        resolver=KeyResolver(core.key_store, core.box, SystemClock(), os.environ),
+        resolver=resolver,
         domains=core.settings.git.provider_domains,
         clock=SystemClock(),
         random=SystemRandom(),
     )
 
 
-def _answers(core: Core, disk: Disk, ask: Ask) -> Mapping[OpKind, Answer]:
+def _answers(core: Core, disk: Disk, resolver: KeyResolver, ask: Ask) -> Mapping[OpKind, Answer]:
     workspaces = disk.answers(ask)
     return {
         OpKind.READ_DIFF: DiffReader(disk.works).answer,
+        OpKind.READ_PR: pull_reader(core, resolver).answer,
         OpKind.VERIFY_KEY: KeyChecker(core.registered, core.http, SystemClock()).answer,
         OpKind.LIST_WORKSPACES: workspaces.list,
         OpKind.DELETE_WORKSPACE: workspaces.delete,
     }
 
 
-def _pool(
-    core: Core, executor: Executor, beat: Heartbeat, speaker: _Speaker, *, alone: bool
-) -> Pool:
+def _pool(core: Core, runner: Runner, beat: Heartbeat, speaker: _Speaker, lane: Lane) -> Pool:
+    workers = core.settings.workers
     return Pool(
         core.queue,
-        executor,
+        runner,
         beat,
         worker=speaker.worker,
         home=speaker.home,
-        slots=speaker.slots,
-        lanes=(Lane.ALONE,) if alone else (Lane.AGENT,),
-        grace_seconds=core.settings.workers.grace_seconds,
-        until_empty=alone,
+        slots=workers.publish_concurrency if lane is Lane.PUBLISH else speaker.slots,
+        lanes=(lane,),
+        grace_seconds=workers.grace_seconds,
+        until_empty=lane is Lane.ALONE,
     )
 
 
