@@ -174,20 +174,23 @@ class Gitea:
         """Names to numbers; the repository's own go before those of its organisation."""
         path = await self._path()
         owner = path.split("/")[2]
-        found = [label async for label in self._every(f"/orgs/{owner}/labels", list[_Label], {})]
-        found += [label async for label in self._every(f"{path}/labels", list[_Label], {})]
+        found: list[_Label] = []
+        try:
+            found += [one async for one in self._every(f"/orgs/{owner}/labels", list[_Label], {})]
+        except ProviderError as error:
+            if error.retryable:
+                raise  # else the owner is a user, or the token may not read organisations
+        found += [one async for one in self._every(f"{path}/labels", list[_Label], {})]
         return {label.name: label.id for label in found}
 
     async def _every(
         self, path: str, shape: type[list[Item]], query: dict[str, str]
     ) -> AsyncIterator[Item]:
-        """All items of a list; none when there is no such list (a user has no labels)."""
+        """All items of a list."""
         seen = 0
         for page in range(1, _MAX_PAGES + 1):
             paged = {**query, "page": str(page), "limit": str(_PAGE)}
             reply = await self._api.call("GET", path, query=paged)
-            if reply.status == 404:
-                return
             items = self._api.read(reply, shape)
             for item in items:
                 yield item

@@ -182,6 +182,19 @@ async def test_labels_of_gitea_belong_to_the_repository_or_its_organisation(
     assert opened.warnings == ("label nowhere: there is no such label",)
 
 
+async def test_labels_of_an_organisation_that_cannot_be_read_are_none(http: HttpClient) -> None:
+    """
+    The owner may be a user, or the token without that scope: the repository's own still count.
+    """
+    double = GiteaDouble()
+    double.faults.append(Fault(method="GET", path="/orgs/octo-org/labels", status=403))
+    with content(double):
+        opened = await speak(double, http).open_pull_request(wanted(labels=("bug", "security")))
+
+    assert double.pulls[0].labels == ["bug"]
+    assert opened.warnings == ("label security: there is no such label",)
+
+
 async def test_bitbucket_takes_a_user_and_a_password(http: HttpClient) -> None:
     """
     An app password or API token comes with its user, an access token alone.
