@@ -46,7 +46,9 @@ def test_a_token_from_add_to_revoke(limited: Deployment) -> None:
     assert (unknown.returncode, wrong.returncode) == (3, 2)
     assert [entry["action"] for entry in noted] == ["token.revoke", "token.create"]
     assert "server.auth_token 127.0.0.1  token.create  ci" in shown.stdout
-    assert text not in (limited.directory / "up.log").read_text()
+    log = (limited.directory / "up.log").read_text()
+    assert text not in log
+    assert "default/ci" in log  # who asked stands on the line of each request
 
 
 def test_a_deployment_takes_ten_tasks_a_minute_of_a_token(limited: Deployment) -> None:

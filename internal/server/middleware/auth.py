@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
+import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from internal.access import model as access
@@ -26,8 +27,9 @@ _SCHEME = b"bearer "
 
 class Auth:
     """
-    Lets only known tokens in and puts the `caller` into the scope. It wraps the router of its
-    paths, so an unknown path behind it is 401 for strangers and no spelling of a path avoids it.
+    Lets only known tokens in and puts the `caller` into the scope and the logs. It wraps the router
+    of its paths, so an unknown path behind it is 401 for strangers and no spelling of a path
+    avoids it.
     """
 
     def __init__(self, app: ASGIApp, *, callers: TokenResolver) -> None:
@@ -40,6 +42,7 @@ class Auth:
             caller = await self._callers.identify(token)
             if caller is not CONFIGURED:
                 scope[UNTIL_REFUSED] = partial(self._callers.until_refused, token)
+            structlog.contextvars.bind_contextvars(caller=f"{caller.tenant}/{caller.name}")
             address, _ = scope.get("client") or ("", 0)
             scope["caller"] = replace(caller, request_id=scope["request_id"], address=address)
         await self._app(scope, receive, send)
