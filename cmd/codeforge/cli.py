@@ -25,6 +25,7 @@ _COMMANDS = {
     "doctor": "Check this machine and say what to fix.",
     "task": "Submit tasks and follow them.",
     "webhooks": "Register webhook endpoints and look at deliveries.",
+    "keys": "Register keys for git hosts and models, and change the master key.",
     "tokens": "Make and revoke API tokens, and see what was done with them.",
     "config": "Look at the settings.",
     "version": "Print the version.",

@@ -153,6 +153,24 @@ class Client:
     def redeliver(self, delivery: str) -> Document:
         return self._call("POST", f"/webhooks/deliveries/{delivery}/redeliver")
 
+    def add_key(self, request: Mapping[str, Any]) -> Document:
+        """Register a key from the API's body."""
+        return self._call("POST", "/keys", json=dict(request))
+
+    def keys(self) -> Document:
+        """`{keys}`, without their values."""
+        return self._call("GET", "/keys")
+
+    def key(self, name: str) -> Document:
+        return self._call("GET", f"/keys/{quote(name, safe='')}")
+
+    def verify_key(self, name: str) -> Document:
+        """`{name, ok, reason?}`: what the provider says of a key."""
+        return self._call("GET", f"/keys/{quote(name, safe='')}/verify")
+
+    def remove_key(self, name: str) -> None:
+        self._call("DELETE", f"/keys/{quote(name, safe='')}")
+
     def add_token(self, request: Mapping[str, Any]) -> Document:
         """Make a token from the API's body; its `token` is in this answer only."""
         return self._call("POST", "/tokens", json=dict(request))

@@ -34,6 +34,15 @@ def task_line(console: Console, task: Document) -> None:
     console.print(line, soft_wrap=True, highlight=False)
 
 
+def key_line(console: Console, key: Document) -> None:
+    """One registered key on one line."""
+    until = f"until {key['expires_at'][:16]}Z" if key["expires_at"] else "no end"
+    used = f"used {key['last_used_at'][:16]}Z" if key["last_used_at"] else "never used"
+    place = [key["base_url"]] if key["base_url"] else []
+    words = [key["name"], key["provider"], key["hint"], *place, *key["scope"], until, used]
+    console.print(_clean("  ".join(words)), soft_wrap=True, highlight=False, markup=False)
+
+
 def token_line(console: Console, token: Document) -> None:
     """One token on one line."""
     until = f"until {token['expires_at'][:16]}Z" if "expires_at" in token else "no end"

@@ -26,6 +26,7 @@ from internal.config.generated import ensure_secret
 from internal.config.load import Loaded, load_settings
 from internal.config.settings import Settings
 from internal.crypto.bearer import make_token
+from internal.crypto.keyring import Keyring
 from internal.crypto.masterkey import is_weak, make_key, parse_key
 from internal.errors import Invalid
 from internal.redact import KNOWN
@@ -173,6 +174,23 @@ def find_secrets(settings: Settings) -> Secrets:
         hmac_secret=found["webhooks.hmac_secret"],
         other_master_keys=others,
     )
+
+
+def find_keyring(settings: Settings) -> Keyring:
+    """
+    The master keys alone, for who needs nothing else.
+
+    Raises:
+        Invalid: there is none, or one of them is no key.
+    """
+    text = settings.encryption.key.get_secret_value()
+    file = settings.data_dir / SECRETS / KEY_FILE
+    if not text and file.is_file():
+        text = file.read_text().strip()
+    if not text:
+        message = "There is no master key: set encryption.key, or let `codeforge up` make one."
+        raise Invalid(message, fields={"encryption.key": "must be set"})
+    return Keyring.of(parse_key(text), find_other_keys(settings))
 
 
 def find_other_keys(settings: Settings) -> tuple[bytes, ...]:

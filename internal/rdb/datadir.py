@@ -20,6 +20,8 @@ _LOCK_SECONDS = 3  # a killed owner's server is gone in milliseconds, its fork o
 _LOG_BYTES = 1 << 20
 _LOG_LINES = 12
 _PID_WIDTH = 20
+_ADDRESS = "address"
+"""The file that tells where the socket is, for programs beside the server's owner."""
 
 
 class DataDirectory:
@@ -46,6 +48,7 @@ class DataDirectory:
             # TMPDIR may be long too; mkdtemp makes a directory that is ours alone.
             self._short = Path(tempfile.mkdtemp(prefix="codeforge-", dir="/tmp"))
             self.socket = self._short / "redis.sock"
+        (self.path / _ADDRESS).write_text(str(self.socket))
         if self._log.exists() and self._log.stat().st_size > _LOG_BYTES:
             self._log.replace(self._log.with_suffix(".log.1"))
 
@@ -84,6 +87,15 @@ class DataDirectory:
         """The last lines of the log, without the password."""
         text = self._log.read_bytes()[-_LOG_BYTES:].decode(errors="replace")
         return text.replace(self.password, "***").splitlines()[-_LOG_LINES:]
+
+
+def stored_address(directory: Path) -> tuple[Path, str] | None:
+    """Socket and password of the server of *directory*, None where there never was one."""
+    try:
+        socket = Path((directory / _ADDRESS).read_text())
+        return socket, (directory / "password").read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        return None
 
 
 def write_holder(lock: int, pid: int) -> None:

@@ -26,13 +26,25 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from internal.errors import Conflict, Unavailable
 from internal.rdb.client import connect
-from internal.rdb.datadir import DataDirectory, write_holder
+from internal.rdb.datadir import DataDirectory, stored_address, write_holder
 from internal.rdb.program import find_server, launch_command, launch_environment, quoted
 
 _READY_SECONDS = 30
 _LOADING_SECONDS = 600  # a log of gigabytes is read at some 100 MB/s
 _STOP_SECONDS = 10
 _MEMORY_SHARE = 0.25
+
+
+def running_url(data_dir: Path) -> str | None:
+    """
+    The URL of the server that another process started in *data_dir*, whether it still runs or not;
+    None where there never was one. It holds the password.
+
+    Raises:
+        OSError: the directory is another user's.
+    """
+    found = stored_address(data_dir.absolute() / "redis")
+    return _url(*found) if found else None
 
 
 class EmbeddedRedis:
@@ -52,7 +64,7 @@ class EmbeddedRedis:
     @property
     def url(self) -> str:
         """Where it listens, with the password: a secret. Complete from the first `start` on."""
-        return f"unix://:{self._directory.password}@{quote(str(self._directory.socket))}"
+        return _url(self._directory.socket, self._directory.password)
 
     @property
     def pid(self) -> int | None:
@@ -199,3 +211,7 @@ def _memory_bytes() -> int:
         limit = Path(f"/sys/fs/cgroup{own}/memory.max").read_text(encoding="ascii")
         return min(machine, int(limit))
     return machine
+
+
+def _url(socket: Path, password: str) -> str:
+    return f"unix://:{password}@{quote(str(socket))}"

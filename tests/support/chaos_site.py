@@ -147,6 +147,7 @@ class Site:
         callback_url: str | None = None,
         access_token: str | None = None,
         ai_api_key: str | None = None,
+        provider_key: str | None = None,
         mcp_servers: tuple[McpServer, ...] = (),
         **config: Any,
     ) -> str:
@@ -160,6 +161,7 @@ class Site:
             callback_url=callback_url,
             access_token=access_token,
             ai_api_key=ai_api_key,
+            provider_key=provider_key,
             mcp_servers=mcp_servers,
         )
         submitted = await self.core.service.submit(spec)

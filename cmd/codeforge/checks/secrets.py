@@ -26,10 +26,13 @@ def check_secrets(settings: Settings) -> list[Finding]:
         ("encryption.key", settings.encryption.key, runtime.KEY_FILE, _judge_key),
         ("webhooks.hmac_secret", settings.webhooks.hmac_secret, runtime.HMAC_FILE, _judge_hmac),
     )
-    return [
+    found = [
         _check_secret(name, configured.get_secret_value(), directory / file, judge)
         for name, configured, file, judge in rows
     ]
+    for name, secret in settings.encryption.keys.items():
+        found += filter(None, [_judge_key(f"encryption.keys.{name}", secret.get_secret_value())])
+    return found
 
 
 def check_policies(loaded: Loaded) -> list[Finding]:
