@@ -30,6 +30,7 @@ from internal.task.model import Claim, Reason, Task
 from internal.task.pullrequest import NotPublished, Published, PullRequestOptions
 from internal.task.queue import CancelAccepted, TaskQueue
 from internal.task.refusal import refused
+from internal.telemetry.tracing import span
 from internal.worker.agents import AgentHost
 from internal.worker.failure import CANCELED
 from internal.worker.hosts import Hosts
@@ -131,15 +132,16 @@ class Publisher:
         """
         task = claim.task
         remote = await self._recorded.remote(task)
-        proposal = await find_proposal(
-            self._recorded, task, remote, token=lambda: self._token(claim)
-        )
-        await check_proposal(
-            proposal,
-            max_file_bytes=self._settings.max_file_bytes,
-            allow_workflows=self._settings.allow_workflows,
-        )
-        branch = await self._make_branch(claim, proposal)
+        with span("publish.prepare"):
+            proposal = await find_proposal(
+                self._recorded, task, remote, token=lambda: self._token(claim)
+            )
+            await check_proposal(
+                proposal,
+                max_file_bytes=self._settings.max_file_bytes,
+                allow_workflows=self._settings.allow_workflows,
+            )
+            branch = await self._make_branch(claim, proposal)
         await until_written(lambda op: self._queue.begin_push(claim, branch.commit, op))
         secrets = await self._open_secrets(claim)
         with KNOWN.using(*secrets.values()):
@@ -187,18 +189,20 @@ class Publisher:
         recorder.add(new_event("git", "push_started", {"branch": branch.name}))
         access = await self._mirrors.access(remote, token=secrets.access_token)
         ours = {*task.pr_heads, branch.commit}
-        await repo.push(access, commit=branch.commit, branch=branch.name, ours=ours)
-        return await provider.open_pull_request(
-            PullRequestWanted(
-                head=branch.name,
-                base=base,
-                title=branch.text.title,
-                description=redact(branch.text.description),
-                draft=bool(options.draft),
-                labels=options.labels or (),
-                reviewers=options.reviewers or (),
+        with span("git.push"):
+            await repo.push(access, commit=branch.commit, branch=branch.name, ours=ours)
+        with span("pull_request.open"):
+            return await provider.open_pull_request(
+                PullRequestWanted(
+                    head=branch.name,
+                    base=base,
+                    title=branch.text.title,
+                    description=redact(branch.text.description),
+                    draft=bool(options.draft),
+                    labels=options.labels or (),
+                    reviewers=options.reviewers or (),
+                )
             )
-        )
 
     async def _token(self, claim: Claim) -> str | None:
         return (await self._open_secrets(claim)).access_token

@@ -2,13 +2,18 @@
 What a trace shows of a run: its wait, its attempt, its steps, the agent and each of its tools.
 
     task.queue            from the request to the first claim
-    task.execute          one attempt (task.publish for a create-pr)
+    task.execute          one attempt
       task.clone          mirror, checkout, session
       task.run
         invoke_agent A    the process; a second one when its session was lost
           execute_tool T  from the agent's call of a tool to its result
       task.record         snapshot and diff
       task.report         the end, in Redis
+    task.publish          one attempt of a create-pr
+      publish.prepare     the recorded work, its checks, the commit
+      git.push
+      pull_request.open   with the calls to the host
+      task.report
 
 The run goes on in the trace of the request that queued it, whatever process it runs in.
 """

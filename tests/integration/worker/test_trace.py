@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 
+from internal.task.pullrequest import PullRequestOptions
 from internal.telemetry.tracing import continue_from
-from tests.support.chaos_site import Site
+from tests.support.chaos_site import TENANT, Site
+from tests.support.forge import open_forge
+from tests.support.hosts.double import TOKEN
 from tests.support.notebook import TRACE, Notebook, noting
 
 CALLER = f"00-{TRACE}-b7ad6b7169203331-01"
@@ -58,6 +62,30 @@ async def test_a_failed_run_is_a_failed_span_with_its_reason(
         assert failure is not None
         assert failure[0] == "repo_not_found"
     assert not [entry for entry in notebook.spans if entry.name == "task.run"]
+
+
+async def test_a_pull_request_is_in_the_trace_of_its_own_request(
+    site: Site, notebook: Notebook, tmp_path: Path
+) -> None:
+    """From its wait to the calls of the host, which get the trace, too."""
+    site.variables["CODEFORGE_GIT__PROVIDER_DOMAINS"] = '{"127.0.0.1": "github"}'
+    with open_forge(tmp_path / "forge") as forge:
+        async with site.worker():
+            task = await site.submit("write new.txt: x", repo_url=forge.url, access_token=TOKEN)
+            await site.finished(task)
+            with continue_from(CALLER):
+                await site.core.publishing.publish(TENANT, task, PullRequestOptions())
+            assert (await site.finished(task)).pr_number is not None
+        await site.settle()
+
+    publish, opening = notebook.named("task.publish"), notebook.named("pull_request.open")
+    assert str(publish.parent) == CALLER
+    for name in ("publish.prepare", "git.push", "pull_request.open"):
+        assert notebook.named(name).parent == publish.place
+    calls = [entry for entry in notebook.spans if entry.parent == opening.place]
+    assert {entry.name for entry in calls} >= {"GET", "POST"}
+    assert all(entry.attributes["server.address"] == "127.0.0.1" for entry in calls)
+    assert TOKEN not in str(notebook.spans)
 
 
 async def test_no_word_of_a_run_is_in_its_spans(site: Site, notebook: Notebook) -> None:
