@@ -14,12 +14,13 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 
-# IANA special-purpose registries, plus every range that carries an IPv4 address inside an IPv6 one:
-# whoever dials those may end at that IPv4 address.
+# IANA special-purpose registries, one cloud's own address, plus every range that carries an IPv4
+# address inside an IPv6 one: whoever dials those may end at that IPv4 address.
 _NEVER_PUBLIC: tuple[Network, ...] = tuple(
     ip_network(network)
     for network in (
         "100.64.0.0/10",  # carrier-grade NAT
+        "168.63.129.16/32",  # Azure's host agent: a public address that only its guests reach
         "192.0.0.0/24",  # protocol assignments
         "192.88.99.0/24",  # 6to4 relay
         "198.18.0.0/15",  # benchmarks

@@ -73,10 +73,12 @@ class Receiver:
         return self.requests
 
     @contextlib.asynccontextmanager
-    async def listening(self, tls: ssl.SSLContext | None = None) -> AsyncGenerator[Receiver, None]:
-        """Listen on a free port of 127.0.0.1 as long as the context lasts."""
+    async def listening(
+        self, tls: ssl.SSLContext | None = None, *, address: str = "127.0.0.1"
+    ) -> AsyncGenerator[Receiver, None]:
+        """Listen on a free port of *address* as long as the context lasts."""
         self._scheme = "http" if tls is None else "https"
-        server = await asyncio.start_server(self._accept, "127.0.0.1", self.port, ssl=tls)
+        server = await asyncio.start_server(self._accept, address, self.port, ssl=tls)
         self.port = server.sockets[0].getsockname()[1]
         try:
             yield self
