@@ -27,6 +27,7 @@ _COMMANDS = {
     "webhooks": "Register webhook endpoints and look at deliveries.",
     "keys": "Register keys for git hosts and models, and change the master key.",
     "tokens": "Make and revoke API tokens, and see what was done with them.",
+    "workspaces": "See and remove the directories agents work in.",
     "config": "Look at the settings.",
     "version": "Print the version.",
 }

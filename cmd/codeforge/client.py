@@ -186,6 +186,14 @@ class Client:
         """`{entries, next_cursor}`; filters as `GET /audit` has them."""
         return self._call("GET", "/audit", params=_given(**filters))
 
+    def workspaces(self) -> Document:
+        """`{workspaces, total_count, total_size_mb, unreachable}` of all homes."""
+        return self._call("GET", "/workspaces")
+
+    def delete_workspace(self, task: str) -> None:
+        """Remove the workspace of a task; what is recorded of its work stays."""
+        self._call("DELETE", f"/workspaces/{quote(task, safe='')}")
+
     def follow(self, task: str, *, after: int = 0) -> Iterator[Document]:
         """
         Every event with a number above *after*, until the task is finished.

@@ -43,6 +43,16 @@ def key_line(console: Console, key: Document) -> None:
     console.print(_clean("  ".join(words)), soft_wrap=True, highlight=False, markup=False)
 
 
+def workspace_line(console: Console, workspace: Document) -> None:
+    """One workspace on one line."""
+    line = Text(f"{workspace['task_id']}  ")
+    status = workspace["task_status"]
+    line.append(f"{status:<21}", style=_STYLES.get(status, "yellow"))
+    line.append(f"{workspace['size_mb']:>9.1f} MiB  used {workspace['last_used_at'][:16]}Z  ")
+    line.append(workspace["home"], style="dim")
+    console.print(line, soft_wrap=True, highlight=False)
+
+
 def token_line(console: Console, token: Document) -> None:
     """One token on one line."""
     until = f"until {token['expires_at'][:16]}Z" if "expires_at" in token else "no end"

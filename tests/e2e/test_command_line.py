@@ -82,6 +82,41 @@ def test_refusals_have_exit_codes_and_no_traceback(deployment: Deployment) -> No
         assert refused.stdout == ""
 
 
+def test_workspaces_are_listed_and_cleaned(
+    deployment: Deployment, client: Client, repository: Repo
+) -> None:
+    """What is used stays, what was used lately stays when told so; the work can go on after it."""
+    words = ("task", "submit", repository.url, "--agent", "demo")
+    done = deployment.run(*words, "write a.txt: one", "--follow", "--json")
+    running = deployment.run(*words, "say hello\nhang").stdout.strip()
+    task = next(
+        row["id"] for row in client.list(q=repository.path.name)["tasks"] if row["id"] != running
+    )
+    eventually(lambda: "hello" in str(client.events(running)), "the other one runs")
+
+    listed = json.loads(deployment.run("workspaces", "list", "--json").stdout)
+    shown = deployment.run("workspaces", "list")
+    too_young = deployment.run("workspaces", "clean", "--unused", "1")
+    refused = deployment.run("workspaces", "clean", running)
+    cleaned = deployment.run("workspaces", "clean")
+    again = deployment.run("workspaces", "clean", task)
+    followed = deployment.run("task", "instruct", task, "append a.txt: two", "--follow")
+    deployment.run("task", "cancel", running)
+    deployment.run("task", "follow", running)
+
+    assert done.returncode == 0, done.stderr
+    assert {task, running} <= {row["task_id"] for row in listed["workspaces"]}
+    assert (listed["unreachable"], shown.returncode) == ([], 0)
+    assert task in shown.stdout
+    assert task not in too_young.stdout
+    assert refused.returncode == 3
+    assert "uses this workspace" in refused.stderr
+    assert task in cleaned.stdout.split()
+    assert running not in cleaned.stdout
+    assert again.returncode == 3
+    assert followed.returncode == 0, followed.stderr
+
+
 def test_version_and_settings_are_printed(deployment: Deployment) -> None:
     """Secrets are masked."""
     version = deployment.run("version")
