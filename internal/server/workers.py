@@ -2,8 +2,8 @@
 The live workers, read from the records they keep in Redis (15 s after the last sign of life).
 
 A record's `info` is a JSON object that the worker writes: host, slots, busy, version, isolation,
-isolation_reason, workspace_mb, and `agents`, by name `{available, version, reason}`. Members may be
-missing: workers of another version belong to the same deployment.
+isolation_reason, workspace_mb, disk_level, and `agents`, by name `{available, version, reason}`.
+Members may be missing: workers of another version belong to the same deployment.
 """
 
 # redis-py leaves its **kwargs untyped.
@@ -38,6 +38,7 @@ class Worker:
     isolation: str | None
     isolation_reason: str | None
     workspace_mb: float
+    short_of_disk: bool
     agents: Mapping[str, Probe]
 
 
@@ -72,6 +73,7 @@ def _worker(record: dict[str, str]) -> Worker:
         isolation=info.get("isolation"),
         isolation_reason=info.get("isolation_reason"),
         workspace_mb=float(info.get("workspace_mb") or 0),
+        short_of_disk=info.get("disk_level", "ok") != "ok",
         agents={name: _probe(found) for name, found in agents.items()},
     )
 

@@ -38,6 +38,8 @@ class ClusterSnapshot:
     webhook_backlog: int
     webhook_overdue_seconds: float
     dead_letters: int
+    workspace_bytes: float
+    homes_short_of_disk: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,16 @@ _GAUGES = (
         "codeforge_dead_letters",
         "Tasks that ran out of lives and were not run again: what needs a person?",
         lambda now: now.dead_letters,
+    ),
+    _Gauge(
+        "codeforge_workspace_bytes",
+        "Bytes that workspaces take on all live homes: how much disk does work need?",
+        lambda now: now.workspace_bytes,
+    ),
+    _Gauge(
+        "codeforge_homes_short_of_disk",
+        "Live homes above their warning threshold: does a disk need room?",
+        lambda now: now.homes_short_of_disk,
     ),
 )
 _COUNTERS = (

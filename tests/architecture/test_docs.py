@@ -102,6 +102,8 @@ def _everything() -> ClusterSnapshot:
         workers_active=0,
         workers_total=0,
         worker_processes=0,
+        workspace_bytes=0,
+        homes_short_of_disk=0,
         webhook_backlog=0,
         webhook_overdue_seconds=0,
         dead_letters=0,

@@ -5,14 +5,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import cast
 
 from redis.asyncio import Redis
 
 from internal.rdb.keys import Keys
-from internal.server.workers import Workers
+from internal.server.workers import Worker, Workers
 from internal.telemetry.cluster import ClusterSnapshot
+
+_MIB = 1 << 20
 
 
 class Snapshots:
@@ -48,7 +50,14 @@ class Snapshots:
             webhook_backlog=int(undelivered),
             webhook_overdue_seconds=_age_seconds(first_due, now),
             dead_letters=int(dead),
+            workspace_bytes=sum(_by_home(workers, lambda worker: worker.workspace_mb)) * _MIB,
+            homes_short_of_disk=int(sum(_by_home(workers, lambda worker: worker.short_of_disk))),
         )
+
+
+def _by_home(workers: Sequence[Worker], value: Callable[[Worker], float]) -> list[float]:
+    """One value per home: its workers share a disk."""
+    return list({worker.home: value(worker) for worker in workers}.values())
 
 
 def _age_seconds(first: Sequence[tuple[str, float]], now_millis: float) -> float:

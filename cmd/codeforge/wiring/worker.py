@@ -42,6 +42,7 @@ from internal.worker.keycheck import KeyChecker
 from internal.worker.lease import Heartbeat
 from internal.worker.ops import Answer, DiffReader, OpsLoop
 from internal.worker.pool import EitherRunner, Pool, Runner
+from internal.workspace.quota import DiskQuota
 from internal.workspace.sweep import Ask
 
 log = structlog.get_logger(__name__)
@@ -133,7 +134,9 @@ async def open_worker(
     await _set_limits(core)
     url = settings.redis.url.get_secret_value()
     subscriber, sync = connect(url, role="pubsub", max_connections=2), connect_sync(url)
-    speaker = _Speaker(core, sync, agents, disk, alone=alone)
+    ask = disk.ask(core.queue, core.redis, core.keys)
+    sweep, quota = disk.sweep(ask), disk.quota(ask)
+    speaker = _Speaker(core, sync, agents, disk, quota, alone=alone)
     starter = AloneStarter(
         alone_argv,
         environment_for_child(os.environ),
@@ -154,14 +157,12 @@ async def open_worker(
     if alone:
         runners = {Lane.ALONE: EitherRunner(executor, publishing)}
     pools = [_pool(core, runner, beat, speaker, lane) for lane, runner in runners.items()]
-    ask = disk.ask(core.queue, core.redis, core.keys)
-    sweep = disk.sweep(ask)
     control = ControlLoop(subscriber, core.keys, beat, on_erased=sweep.ring)
     shared = (core.reaper, core.dispatcher, control)
     own = (
         sweep,
         disk.spares,
-        disk.quota(ask),
+        quota,
         disk.mirror_budget,
         OpsLoop(core.ops, _answers(core, disk, resolver, ask), home=disk.home),
     )
@@ -184,12 +185,19 @@ class _Speaker:
     """What a worker tells Redis of itself: its registry record, and its heartbeats."""
 
     def __init__(
-        self, core: Core, sync: SyncRedis, agents: AgentHost, disk: Disk, *, alone: bool
+        self,
+        core: Core,
+        sync: SyncRedis,
+        agents: AgentHost,
+        disk: Disk,
+        quota: DiskQuota,
+        *,
+        alone: bool,
     ) -> None:
         self._core = core
         self._sync = sync
         self._agents = agents
-        self._usage = disk.usage
+        self._usage, self._quota = disk.usage, quota
         self.home = disk.home
         self.slots = 1 if alone else core.settings.workers.concurrency
         self.worker = f"{socket.gethostname()}-{os.getpid()}-{sortable_id()[-6:]}"
@@ -203,6 +211,7 @@ class _Speaker:
             "isolation": self._agents.isolation.name,
             "isolation_reason": self._agents.isolation.reason,
             "workspace_mb": self._usage.mebibytes,
+            "disk_level": self._quota.level.value,
             "agents": self._agents.record(),
         }
 

@@ -61,6 +61,8 @@ def test_values_come_from_the_snapshot() -> None:
     assert _value(samples, "codeforge_queue_oldest_seconds") == 12.5
     assert _value(samples, "codeforge_workers_active") == 2
     assert _value(samples, "codeforge_worker_processes") == 3
+    assert _value(samples, "codeforge_workspace_bytes") == 3072
+    assert _value(samples, "codeforge_homes_short_of_disk") == 1
     assert _value(samples, "codeforge_webhook_backlog") == 5
     assert _value(samples, "codeforge_webhook_overdue_seconds") == 0.5
     assert _value(samples, "codeforge_task_failures_total", reason="timeout") == 4
@@ -122,6 +124,8 @@ def _snapshot(counters: Mapping[str, str]) -> ClusterSnapshot:
         workers_total=6,
         queue_oldest_seconds=12.5,
         worker_processes=3,
+        workspace_bytes=3072,
+        homes_short_of_disk=1,
         webhook_backlog=5,
         webhook_overdue_seconds=0.5,
         dead_letters=1,
