@@ -17,9 +17,12 @@ from typing import Any
 import httpx2
 
 from internal.git.model import Changes, Diff
+from internal.ids import random_token
 from internal.task.diffstore import pack
 from internal.task.model import Work
 from internal.task.ops import OpKind
+from internal.task.queue import Lane
+from tests.support.queue_lab import published
 from tests.support.service import Service, body, completed
 
 
@@ -56,6 +59,8 @@ ROWS: Mapping[tuple[str, str], Row] = {
     ("POST", "/tasks/{task_id}/instruct"): Row(
         Reach.ONE, "/tasks/{task}/instruct", {"prompt": "Go on"}
     ),
+    ("GET", "/tasks/{task_id}/pr"): Row(Reach.ONE, "/tasks/{task}/pr"),
+    ("POST", "/tasks/{task_id}/create-pr"): Row(Reach.ONE, "/tasks/{task}/create-pr"),
     ("POST", "/tasks/{task_id}/cancel"): Row(Reach.ONE, "/tasks/{task}/cancel"),
     ("POST", "/keys"): Row(Reach.NEW, "/keys", KEY | {"name": "another"}),
     ("GET", "/keys"): Row(Reach.MANY, "/keys"),
@@ -110,13 +115,22 @@ class Belongings:
 
 
 async def own(service: Service, client: httpx2.AsyncClient) -> Belongings:
-    """Make all of it as the owner of *client*; the task is finished and has work."""
+    """
+    Make all of it as the owner of *client*; the task has work and a pull request.
+
+    The server must not wait for pull requests (`pr_wait_seconds` 0): the worker is here.
+    """
     hook = await _make(client, "/webhooks/endpoints", HOOK)
     task = await _make(client, "/tasks", body())
     diff = Diff(base="a" * 40, head="b" * 40, files=(), changes=Changes(), patch=b"")
     work = Work(commit="b" * 40, claim="c", home="home")
     outcome = completed(work=work, stored_diff=pack(diff)[0])
     await service.finish(await service.claim(), outcome)
+    asked = await client.post(f"/api/v1/tasks/{task['id']}/create-pr")
+    assert asked.status_code == 202, asked.text
+    await service.queue.finish_pr(
+        await service.claim(Lane.PUBLISH, run=False), published(), random_token()
+    )
     delivered = (await client.get("/api/v1/webhooks/deliveries")).json()["deliveries"]
     owned = Belongings(task=task["id"], hook=hook["id"], delivery=delivered[0]["id"])
     await _make(client, "/keys", KEY | {"name": owned.key})
@@ -152,6 +166,7 @@ def _answers(task: str, *, is_owner: bool) -> Mapping[OpKind, Mapping[str, Any]]
     return {
         OpKind.LIST_WORKSPACES: {"workspaces": [row] if is_owner else []},
         OpKind.DELETE_WORKSPACE: {"found": is_owner, "in_use": False},
+        OpKind.READ_PR: {"number": 1, "url": "https://x/1", "state": "open", "branch": "b"},
         OpKind.VERIFY_KEY: {"ok": True, "reason": None},
     }
 

@@ -88,14 +88,14 @@ class Service:
             event_hooks={"response": [_check]},
         )
 
-    async def claim(self, *, run: bool = True) -> Claim:
+    async def claim(self, lane: Lane = Lane.AGENT, *, run: bool = True) -> Claim:
         """Take the next task as a worker does; with *run* its agent runs when this returns."""
         async with asyncio.timeout(30):
             while True:
-                claim = await self.queue.claim(Lane.AGENT, worker="worker", home="home")
+                claim = await self.queue.claim(lane, worker="worker", home="home")
                 if claim is not None:
                     break
-                await self.queue.wait([Lane.AGENT], "home")
+                await self.queue.wait([lane], "home")
         if run:
             await self.queue.advance(claim, State.RUNNING, {"isolation": "none"}, random_token())
         return claim

@@ -6,22 +6,33 @@ The tests go over the route table itself, so a route cannot be forgotten.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from dataclasses import fields
 
 import httpx2
 import pytest
+from redis.asyncio import Redis
 
 from internal.access.model import Scope
 from internal.access.resolver import CONFIGURED
 from internal.ids import random_token
+from internal.server.deps import TaskRules
 from internal.server.routes import Path, api_paths
 from tests.support.belongings import ROWS, Belongings, Reach, home_of, own
-from tests.support.service import Service
+from tests.support.redis import RedisServer
+from tests.support.service import AGENTS, Service, open_service
 
 pytestmark = pytest.mark.live_keys
 
+RULES = TaskRules(agents=AGENTS, default_agent="demo", pr_wait_seconds=0)
+
 Answers = dict[tuple[str, str], httpx2.Response]
+
+
+@pytest.fixture
+async def service(redis_server: RedisServer, redis_client: Redis) -> AsyncGenerator[Service]:
+    async with open_service(redis_server.url, rules=RULES) as opened:
+        yield opened
 
 
 def operations(service: Service) -> Iterator[tuple[str, Path]]:
@@ -99,7 +110,8 @@ async def test_a_scope_opens_what_it_is_for_and_nothing_else(
     await owner.aclose()
     order = list(Scope)
 
-    answers = await ask_all(await a_client(service, "owner", given), names)
+    async with home_of(service, "owner", names["task"]):
+        answers = await ask_all(await a_client(service, "owner", given), names)
 
     for method, path in operations(service):
         answer = answers[method, path.template]
@@ -131,4 +143,4 @@ async def test_every_limited_route_has_a_window_of_its_own(service: Service) -> 
 
     assert len(set(windows)) == len(windows)
     assert all(window.replace("-", "").isalpha() for window in windows)
-    assert {"tasks", "instruct", "retry", "verify", "redeliver"} <= set(windows)
+    assert {"tasks", "instruct", "retry", "verify", "create-pr", "redeliver"} <= set(windows)
