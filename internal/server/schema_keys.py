@@ -46,6 +46,8 @@ def _check_base_url(url: str | None, info: ValidationInfo) -> str | None:
         if info.data.get("provider") in NEEDS_BASE_URL:
             raise complain("is required for this provider")
         return None
+    if not url.isascii():
+        raise complain("must have international names in their xn-- form")
     try:
         parsed = parse_http_url(url)
         rules_of(info).check_git_host(parsed.host)

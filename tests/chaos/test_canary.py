@@ -12,14 +12,16 @@ from urllib.parse import quote
 
 import pytest
 
+from internal.keys.model import KeyProvider, NewKey
 from internal.rdb.embedded import EmbeddedRedis
 from internal.redact import MASK
 from internal.task.model import Reason
+from internal.task.ops import ANY_HOME, OpKind
 from internal.task.state import State
 from tests.support.chaos_cli import shell_cli
 from tests.support.chaos_site import SECRETS, TENANT, Site
 from tests.support.git_http import GitHttpServer, git_http_server
-from tests.support.receiver import Receiver
+from tests.support.receiver import Receiver, Reply
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.chaos
@@ -58,6 +60,57 @@ async def test_no_secret_turns_up_where_it_does_not_belong(
     found = [(name, form) for name, content in seen.items() for form in _forms() if form in content]
     assert found == []
 
+
+async def test_a_registered_key_turns_up_nowhere_either(
+    site: Site, redis: EmbeddedRedis, redis_directory: Path
+) -> None:
+    """
+    Through registering, verifying, choosing and a run whose agent prints what it was given: the
+    value is in no answer, log, event, command line or file, and in Redis only sealed.
+    """
+    seen: dict[str, bytes] = {}
+    site.variables["CODEFORGE_CLI__CLAUDE_CODE__PATH"] = shell_cli(site.directory, _TELLTALE)
+    with git_http_server(site.repo.path.parent, token=_ACCESS) as remote:
+        async with Receiver().listening() as receiver:
+            receiver.answer(Reply(status=401, body=f"no: {_API_KEY}".encode()))
+            hosts = {"git": (_ACCESS, f"http://127.0.0.1:{remote.port}", KeyProvider.GITLAB)}
+            hosts["ai"] = (_API_KEY, receiver.url(""), KeyProvider.ANTHROPIC)
+            for name, (value, base, provider) in hosts.items():
+                new = NewKey(name=name, provider=provider, base_url=base)
+                made = await site.core.registered.create(TENANT, new, value)
+                seen[f"the answer for {name}"] = repr(made).encode()
+            worker = await site.start(LOGGING__LEVEL="debug")
+            asked = {"tenant": TENANT, "name": "ai"}
+            verified = await site.core.ops.ask(ANY_HOME, OpKind.VERIFY_KEY, asked)
+            url = remote.url(site.repo.path.name)
+            task = await site.submit("do it", repo_url=url, provider_key="git", cli="claude-code")
+            await until("its agent runs", site.agents)
+            seen |= dict(_command_lines())
+            found = await site.finished(task)
+    seen["the answer of verify"] = repr(verified).encode()
+    seen["the task"] = repr(found).encode()
+    seen["the log"] = worker.log().encode()
+    seen |= dict(_files(site.layout().data_dir)) | dict(_files(redis_directory))
+    seen |= {
+        name: json.dumps(value).encode() for name, value in (await site.world()).values.items()
+    }
+    for name in hosts:
+        await site.core.registered.delete(TENANT, name)
+
+    assert (found.status, found.key_source) == (State.COMPLETED, "key:git")
+    assert verified["ok"] is False
+    assert sum(MASK.encode() in content for content in seen.values()) > 1
+    leaks = [(name, form) for name, content in seen.items() for form in _forms() if form in content]
+    assert leaks == []
+
+
+_TELLTALE = """
+cat > /dev/null
+sleep 0.5
+echo "$ANTHROPIC_API_KEY" >&2
+echo x > kept.txt
+printf '{"type":"result","subtype":"success","result":"I have %s"}\\n' "$ANTHROPIC_API_KEY"
+"""
 
 # It says both secrets in text, in its result and on stderr, the second in two pieces of output.
 _TALKATIVE = f"""

@@ -83,6 +83,7 @@ async def test_fault_a31_names_that_are_special_elsewhere_are_names(
         ({"token": CANARY * 200}, "token", "4096"),
         ({"base_url": "ftp://git.example.com"}, "base_url", "http"),
         ({"base_url": f"https://u:{CANARY}@git.example.com"}, "base_url", "password"),
+        ({"base_url": "https://b\u00fccher.example.com"}, "base_url", "xn--"),
         ({"base_url": "https://git.example.com/?a=b"}, "base_url", "query"),
         ({"provider": "gitea"}, "base_url", "is required"),
         ({"provider": "generic", "base_url": ""}, "base_url", "is required"),

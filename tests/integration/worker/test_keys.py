@@ -8,14 +8,16 @@ from typing import Any
 
 import pytest
 
-from internal.errors import Unavailable
+from internal.errors import NotFound, Unavailable
 from internal.keys.model import KeyProvider, NewKey
-from internal.task.model import Reason
+from internal.task.model import Reason, TaskConfig, TaskSpec, Tenant
 from internal.task.ops import ANY_HOME, OpKind
-from internal.task.state import State
+from internal.task.state import FINISHED, State
+from tests.support.chaos_cli import shell_cli
 from tests.support.chaos_site import TENANT, Site
 from tests.support.git_http import GitHttpServer, git_http_server
 from tests.support.receiver import Receiver, Reply
+from tests.support.waiting import until
 
 TOKEN = "git-token-0123456789-of-a-test"  # noqa: S105 - of a test
 VALUE = "model-key-0123456789-of-a-test"
@@ -178,7 +180,7 @@ async def test_what_cannot_be_asked_is_told(site: Site) -> None:
     await register(site, "inside", VALUE, base_url="http://10.1.2.3")
     async with site.worker():
         generic, inside = await ask(site, "any"), await ask(site, "inside")
-        with pytest.raises(Unavailable, match="no such key"):
+        with pytest.raises(NotFound, match="no such key"):
             await ask(site, "none")
 
     assert generic["ok"] is inside["ok"] is False
@@ -206,3 +208,71 @@ async def test_a_silent_provider_delays_no_other_op(site: Site) -> None:
         with pytest.raises(Unavailable, match="did not answer in time"):
             await slow
     await forget(site, "slow", "any")
+
+
+# It tells what it was given by its length and its address, which no redaction hides.
+_TELLING = """
+cat > /dev/null
+told="${#ANTHROPIC_API_KEY} ${ANTHROPIC_BASE_URL:-none}"
+printf '{"type":"result","subtype":"success","result":"%s","session_id":"0123-4567"}\\n' "$told"
+"""
+
+
+@pytest.fixture
+def telling(site: Site, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An agent in the place of Claude Code, for workers that have a key of their own."""
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "k" * 40)
+    return shell_cli(site.directory, _TELLING)
+
+
+async def test_fault_a11_the_workers_own_model_key_is_used(site: Site, telling: str) -> None:
+    """
+    A task without a key gets the worker's, and says so.
+    """
+    async with site.worker(CLI__CLAUDE_CODE__PATH=telling):
+        found = await site.finished(await site.submit("do it", cli="claude-code"))
+
+    assert (found.result, found.key_source) == ("40 none", "environment")
+    await site.settle()
+
+
+async def test_a_registered_model_key_is_given_with_its_address(site: Site, telling: str) -> None:
+    """
+    It replaces the worker's, and goes only where it belongs.
+    """
+    base = "https://gateway.example.com"
+    await register(site, "ai", "v" * 50, provider=KeyProvider.ANTHROPIC, base_url=base)
+
+    async with site.worker(CLI__CLAUDE_CODE__PATH=telling):
+        found = await site.finished(await site.submit("do it", cli="claude-code"))
+        inline = await site.submit("do it", cli="claude-code", ai_api_key="i" * 30)
+        own = await site.finished(inline)
+
+    assert (found.result, found.key_source) == (f"50 {base}", "default:ai")
+    assert (own.result, own.key_source) == ("30 none", "inline")
+    await forget(site, "ai")
+    await site.settle()
+
+
+async def test_fault_b6_the_workers_model_key_is_the_operators(site: Site, telling: str) -> None:
+    """
+    An agent of another tenant's task does not get it, and none of the default tenant's keys.
+    """
+    await register(
+        site, "ai", "v" * 50, provider=KeyProvider.ANTHROPIC, base_url="https://gw.example.com"
+    )
+    config = TaskConfig(cli="claude-code", timeout_seconds=60, silence_seconds=60)
+    tenant = Tenant("other")
+    spec = TaskSpec(tenant=tenant, repo_url=site.repo.url, prompt="do it", config=config)
+
+    async with site.worker(CLI__CLAUDE_CODE__PATH=telling):
+        task = (await site.core.service.submit(spec)).task.id
+        await until("it is done", lambda: _is_finished(site, tenant, task))
+
+    found = await site.core.service.get(tenant, task)
+    assert (found.result, found.key_source) == ("0 none", None)
+    await forget(site, "ai")
+
+
+async def _is_finished(site: Site, tenant: Tenant, task: str) -> bool:
+    return (await site.core.service.get(tenant, task)).status in FINISHED
