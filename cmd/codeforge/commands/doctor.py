@@ -22,6 +22,7 @@ from codeforge.checks.host import check_directory, check_platform, check_python
 from codeforge.checks.programs import check_agents, check_git, check_isolation
 from codeforge.checks.redis import check_redis
 from codeforge.checks.secrets import check_policies, check_secrets
+from codeforge.checks.tracing import check_tracing
 from internal.config.error import SettingsError
 from internal.config.load import Loaded, load_settings
 
@@ -68,6 +69,7 @@ async def _examine_settings(loaded: Loaded) -> list[Finding]:
         await check_redis(settings),
         *await check_agents(settings, os.environ),
         await check_isolation(settings),
+        *await check_tracing(settings, os.environ),
     ]
 
 
