@@ -28,6 +28,8 @@ class Scale:
     memory_tasks: int
     memory_viewers: int
     memory_idle_seconds: float
+    keys_count: int
+    keys_seconds: float
     recovery_rounds: int
     recovery_kills: int
     """Workers killed in each round, a second apart."""
@@ -49,6 +51,8 @@ FULL = Scale(
     memory_tasks=10,
     memory_viewers=1_000,
     memory_idle_seconds=5,
+    keys_count=5_000,
+    keys_seconds=8,
     recovery_rounds=3,
     recovery_kills=3,
 )
@@ -69,6 +73,8 @@ QUICK = Scale(
     memory_tasks=1,
     memory_viewers=5,
     memory_idle_seconds=0,
+    keys_count=5,
+    keys_seconds=1,
     recovery_rounds=1,
     recovery_kills=1,
 )
