@@ -1,8 +1,8 @@
 """
 A site that hosts repositories, whole: git over smart HTTP and its API at one address.
 
-The API is the double of GitHub's, its branches are those of the real repository; both want the same
-token.
+The API is the double of one host's, GitHub's unless said otherwise; its branches are those of the
+real repository. Both want the same token.
 """
 
 from __future__ import annotations
@@ -15,13 +15,16 @@ from typing import cast
 from urllib.parse import parse_qsl, urlsplit
 
 from tests.support.git_http import GitHandler, GitHttpServer, serving
-from tests.support.hosts.double import TOKEN, Seen
+from tests.support.hosts.bitbucket import BitbucketDouble
+from tests.support.hosts.double import TOKEN, HostDouble, Seen
+from tests.support.hosts.gitea import GiteaDouble
 from tests.support.hosts.github import GitHubDouble
+from tests.support.hosts.gitlab import GitLabDouble
 from tests.support.repos import Repo, git
 
 
-class Forge(GitHubDouble):
-    """One repository, `octo-org/hello-world`, with its pull requests in `pulls`."""
+class Forge(HostDouble):
+    """One repository, `octo-org/hello-world`, with its pull requests in `pulls`; mixed in."""
 
     def __init__(self, root: Path) -> None:
         super().__init__()
@@ -63,12 +66,31 @@ class Forge(GitHubDouble):
         return self
 
 
+class GitHubForge(Forge, GitHubDouble):
+    """GitHub Enterprise."""
+
+
+class GitLabForge(Forge, GitLabDouble):
+    """GitLab; the repository lies in a subgroup."""
+
+
+class GiteaForge(Forge, GiteaDouble):
+    """Gitea."""
+
+
+class BitbucketForge(Forge, BitbucketDouble):
+    """Bitbucket Cloud."""
+
+
 class _Server(GitHttpServer):
     forge: Forge
 
 
 class _Handler(GitHandler):
     def do_PATCH(self) -> None:  # noqa: N802 - the base class's way to name methods
+        self.serve()
+
+    def do_PUT(self) -> None:  # noqa: N802 - the base class's way to name methods
         self.serve()
 
     def serve(self) -> None:
@@ -97,8 +119,8 @@ class _Handler(GitHandler):
 
 
 @contextmanager
-def open_forge(root: Path) -> Generator[Forge]:
+def open_forge(root: Path, kind: type[Forge] = GitHubForge) -> Generator[Forge]:
     """A forge below *root* until the end of the block."""
-    forge = Forge(root)
+    forge = kind(root)
     with serving(forge.server):
         yield forge
