@@ -96,7 +96,7 @@ def tracing(settings: Settings, process: str) -> Generator[Tracing | None]:
         yield None
         return
     lean.allow()
-    # Costs 17 MiB, so only those pay who use it.
+    # Costs 9 MiB, so only those pay who use it.
     from internal.telemetry.otel import TracingOptions, open_tracing  # noqa: PLC0415
 
     exporter = settings.tracing.exporter

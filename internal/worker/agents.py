@@ -164,8 +164,12 @@ class AgentHost:
             environment_names=configured.environment_names,
             executable=configured.executable,
         )
+        collector = configured.collector
+        authorities = (Path(collector.ca_file),) if collector and collector.ca_file else ()
         options = await self._options(
-            run.claim, (*secrets, *self.credentials(agent)), readable=request.readable
+            run.claim,
+            (*secrets, *self.credentials(agent)),
+            readable=(*request.readable, *authorities),
         )
         probe = self._probes.get(agent.name)
         with (
@@ -177,7 +181,7 @@ class AgentHost:
             ) as current,
             tool_spans(options.redact) as observe,
         ):
-            request = replace(request, reporting=_reporting(configured.collector, run.claim.task))
+            request = replace(request, reporting=_reporting(collector, run.claim.task))
             ended = await self._run(agent, request, run, replace(options, observe=observe))
             tell_result(current, ended.result)
             return ended
