@@ -13,10 +13,11 @@ from datetime import datetime
 
 from internal.clock import Clock, from_millis
 from internal.crypto.box import Box
-from internal.errors import Conflict, NotFound
+from internal.errors import Conflict, Invalid, NotFound
 from internal.mcp.model import McpServer, ShownServer, decode_servers, encode_servers, merge
 from internal.mcp.store import McpStore, StoredServer
 
+_MAX_CHARACTERS = 64 * 1024  # 64 of them are read for each run
 _REVISION = 1  # a server is never changed: it is removed and registered anew
 
 
@@ -41,15 +42,16 @@ class McpRegistry:
         Register *server*.
 
         Raises:
+            Invalid: it is larger than 64 KiB.
             Conflict: the name is taken, or there are 64 servers already.
         """
-        place = project or ""
+        place, whole = project or "", encode_servers([server])
+        if len(whole) > _MAX_CHARACTERS:
+            raise Invalid(f"The MCP server must be described in {_MAX_CHARACTERS} characters.")
         stored = StoredServer(
             shown=server.shown(),
             created_millis=int(self._clock.now().timestamp() * 1000),
-            sealed=self._box.seal(
-                tenant, _bound(place, server.name), _REVISION, encode_servers([server])
-            ),
+            sealed=self._box.seal(tenant, _bound(place, server.name), _REVISION, whole),
         )
         match await self._store.add(tenant, place, stored):
             case "exists":

@@ -12,6 +12,7 @@ import errno
 import os
 import secrets
 import stat
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,16 +69,17 @@ def unlock(folder: Path) -> None:
         os.chmod(folder, _OWNER)
 
 
-def disk_bytes(path: Path) -> int:
+def disk_bytes(path: Path, *, until: float | None = None) -> int:
     """
     Bytes that all below *path* take on disk: allocated blocks, a file with several names once.
 
-    What vanishes meanwhile, or cannot be read, counts nothing.
+    What vanishes meanwhile, or cannot be read, counts nothing; what is found by *until*, a time of
+    the monotonic clock, is all that counts.
     """
     total = 0
     counted: set[tuple[int, int]] = set()
     pending = [path]
-    while pending:
+    while pending and (until is None or time.monotonic() < until):
         folder = pending.pop()
         entries: list[os.DirEntry[str]] = []
         with contextlib.suppress(OSError):

@@ -158,11 +158,12 @@ class Workspaces:
 
     async def list(self) -> Mapping[tuple[str, str], Held]:
         """What each task (tenant, task) with our marker has here."""
-        return await asyncio.to_thread(self._list)
+        return await asyncio.to_thread(self._list, finish_removals=False)
 
     async def list_claims(self) -> Mapping[tuple[str, str], frozenset[str]]:
-        """The same, only the claims."""
-        return {task: frozenset(held.claims) for task, held in (await self.list()).items()}
+        """The same, only the claims, with removals finished that a killed process began."""
+        found = await asyncio.to_thread(self._list, finish_removals=True)
+        return {task: frozenset(held.claims) for task, held in found.items()}
 
     def folder(self, task: str, claim: str) -> Path:
         """Where the workspace of a claim lies."""
@@ -214,7 +215,7 @@ class Workspaces:
         marker = read_marker(self._layout.task(task), self._home)
         return marker is not None and marker.tenant == tenant
 
-    def _list(self) -> dict[tuple[str, str], Held]:
+    def _list(self, *, finish_removals: bool) -> dict[tuple[str, str], Held]:
         found: dict[tuple[str, str], Held] = {}
         for folder in _folders(self._layout.workspace_base):
             marker = read_marker(folder, self._home)
@@ -222,10 +223,10 @@ class Workspaces:
                 continue
             claims = dict[str, float]()
             for entry in _folders(folder):
-                if entry.name.startswith(GRAVE_PREFIX):
-                    empty_grave(entry)
-                else:
+                if not entry.name.startswith(GRAVE_PREFIX):
                     claims[entry.name] = _last_use(entry)
+                elif finish_removals:
+                    empty_grave(entry)
             found[marker.tenant, marker.task] = Held(created_at=marker.created_at, claims=claims)
         return found
 

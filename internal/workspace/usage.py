@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,6 +11,8 @@ from internal.workspace.files import disk_bytes
 from internal.workspace.manager import Workspaces
 
 _MIB = 1 << 20
+_SOON_SECONDS = 4.0
+"""Whoever asks waits 10 s for the answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,12 +58,16 @@ class WorkspaceUsage:
 
     async def measure(self) -> list[Measured]:
         """Look at every file of every workspace now."""
-        return await self._look(known={})
+        found = await self._look(known={}, until=None)
+        self._sizes = {(part.tenant, part.task, part.claim): part.size_bytes for part in found}
+        return found
 
     async def of_tenant(self, tenant: str) -> list[Occupied]:
-        """A tenant's workspaces; sizes from the last look, where there was one."""
+        """
+        A tenant's workspaces; sizes from the last measurement, of new ones what is found soon.
+        """
         tasks: dict[str, list[Measured]] = {}
-        for part in await self._look(known=self._sizes):
+        for part in await self._look(known=self._sizes, until=time.monotonic() + _SOON_SECONDS):
             if part.tenant == tenant:
                 tasks.setdefault(part.task, []).append(part)
         held = await self._workspaces.list()
@@ -76,18 +83,19 @@ class WorkspaceUsage:
             if (tenant, task) in held
         ]
 
-    async def _look(self, *, known: Mapping[tuple[str, str, str], int]) -> list[Measured]:
+    async def _look(
+        self, *, known: Mapping[tuple[str, str, str], int], until: float | None
+    ) -> list[Measured]:
         found: list[Measured] = []
         for (tenant, task), held in (await self._workspaces.list()).items():
             for claim, used_at in held.claims.items():
                 size = known.get((tenant, task, claim))
                 if size is None:
                     folder = self._workspaces.folder(task, claim)
-                    size = await asyncio.to_thread(disk_bytes, folder)
+                    size = await asyncio.to_thread(disk_bytes, folder, until=until)
                 found.append(
                     Measured(
                         tenant=tenant, task=task, claim=claim, size_bytes=size, used_at=used_at
                     )
                 )
-        self._sizes = {(part.tenant, part.task, part.claim): part.size_bytes for part in found}
         return found

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from internal.clock import SystemClock
 from internal.crypto.box import Box, SealBroken
-from internal.errors import Conflict, NotFound
+from internal.errors import Conflict, Invalid, NotFound
 from internal.mcp.model import McpServer
 from internal.mcp.registry import McpRegistry
 from internal.mcp.store import McpStore
@@ -67,6 +67,14 @@ async def test_a_registry_has_an_end(redis_client: Redis) -> None:
 
     with pytest.raises(Conflict, match="too many"):
         await mcp.add("t", a_server("one-more"))
+
+
+async def test_a_server_has_a_size(redis_client: Redis) -> None:
+    """All of a tenant's are read for each run."""
+    env = {f"V{number}": "x" * 8_192 for number in range(9)}
+
+    with pytest.raises(Invalid, match="65536"):
+        await registry(redis_client).add("t", McpServer(name="s", command="x", env=env))
 
 
 async def test_tenants_and_projects_do_not_meet(redis_client: Redis) -> None:

@@ -22,7 +22,7 @@ from internal.workspace.sweep import TaskClaims, TaskRef
 from internal.workspace.usage import WorkspaceUsage
 from tests.support.git_home import GitHome, git_home
 from tests.support.repos import Repo, small_repo
-from tests.support.service import Service, body, completed
+from tests.support.service import KEYS, Service, body, completed
 
 WORKSPACES = "/api/v1/workspaces"
 MIB = 1 << 20
@@ -57,7 +57,9 @@ async def living(service: Service, home: GitHome, name: str) -> AsyncGenerator[N
         yield
     finally:
         stop.set()
+        await service.redis.rpush(KEYS.ops(name), "wakes the loop")  # else it looks up each 2 s
         await loop
+        await service.redis.delete(KEYS.ops(name))
         await service.queue.unregister(f"worker-of-{name}", name)
 
 
