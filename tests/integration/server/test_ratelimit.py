@@ -95,7 +95,7 @@ async def test_fault_a26_tokens_have_buckets_of_their_own(
     assert answer.status_code == 201
 
 
-async def test_fault_b22_instruct_and_retry_are_limited_too(
+async def test_fault_b22_what_costs_as_much_as_a_task_is_limited_too(
     limited: Service, client: httpx2.AsyncClient
 ) -> None:
     """
@@ -104,7 +104,12 @@ async def test_fault_b22_instruct_and_retry_are_limited_too(
     task = (await client.post("/api/v1/tasks", json=body())).json()["id"]
     await limited.finish(await limited.claim(), completed())
 
-    for verb, content, good in (("instruct", {"prompt": "Go on"}, 200), ("retry", {}, 409)):
+    verbs: tuple[tuple[str, dict[str, str], int], ...] = (
+        ("instruct", {"prompt": "Go on"}, 200),
+        ("retry", {}, 409),
+        ("create-pr", {}, 409),
+    )
+    for verb, content, good in verbs:
         path = f"/api/v1/tasks/{task}/{verb}"
         first = await client.post(path, json=content)
         for _ in range(LIMIT - 1):
