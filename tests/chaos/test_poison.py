@@ -25,6 +25,7 @@ def test_poison_is_dead_after_three_workers_and_its_neighbour_lives() -> None:
     with tempfile.TemporaryDirectory(prefix="cf-poison-", dir="/tmp") as name:
         settings = {
             "CODEFORGE_CLI__DEMO__PATH": poison_cli(Path(name)),
+            "CODEFORGE_WORKERS__ISOLATION": "none",  # from a sandbox it would not reach the worker
             "CODEFORGE_WORKERS__CONCURRENCY": "2",
         }
         with running(settings) as deployment, deployment.client() as client:
