@@ -45,6 +45,14 @@ class Places:
         named = (self.data_dir, self.workspace_base, self.user_home)
         return tuple(dict.fromkeys((*named, *(path.resolve() for path in named))))
 
+    def shows_what_is_ours(self, path: Path) -> bool:
+        """Whether *path* holds one of these directories, or is part of the two that are ours."""
+        real = path.resolve()
+        ours = (self.data_dir.resolve(), self.workspace_base.resolve())
+        return any(own.is_relative_to(real) for own in self.private) or any(
+            real.is_relative_to(own) for own in ours
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Isolation:
@@ -77,8 +85,8 @@ async def find_isolation(
         Invalid: bwrap is wanted and does not work, or *readable* would show what is ours.
     """
     for path in readable:
-        if any(own.is_relative_to(path.resolve()) for own in places.private):
-            raise Invalid(f"{path} holds directories that agents must not see.")
+        if places.shows_what_is_ours(path):
+            raise Invalid(f"{path} would show agents what they must not see.")
     if wanted == "none":
         return NOT_WANTED
     program = shutil.which(PROGRAM, path=environment.get("PATH"))

@@ -1,4 +1,7 @@
-"""The real Claude Code, both versions we know, in front of a scripted model on loopback."""
+"""
+The real Claude Code, both versions we know, in front of a scripted model on loopback, and in a
+sandbox where there is one.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from internal.process.isolation import Isolation
 from tests.support.agent_place import AgentPlace
 from tests.support.fake_llm import FakeLlm
+from tests.support.isolation import isolation_here
 from tests.support.real_claude import KEY, VERSIONS, installed
 from tests.support.zoo import survivors
 
@@ -20,8 +25,16 @@ def llm() -> Generator[FakeLlm]:
         yield server
 
 
+@pytest.fixture
+async def isolation(tmp_path: Path) -> Isolation:
+    """What a worker with the default settings finds here."""
+    return await isolation_here(tmp_path)
+
+
 @pytest.fixture(params=VERSIONS)
-def claude(request: pytest.FixtureRequest, llm: FakeLlm, tmp_path: Path) -> Generator[AgentPlace]:
+def claude(
+    request: pytest.FixtureRequest, llm: FakeLlm, tmp_path: Path, isolation: Isolation
+) -> Generator[AgentPlace]:
     """A place for one version, whose worker has a key and the model server as its gateway."""
     program = installed(request.param)
     if program is None:
@@ -36,6 +49,7 @@ def claude(request: pytest.FixtureRequest, llm: FakeLlm, tmp_path: Path) -> Gene
         name="claude-code",
         executable=str(program),
         environment=environment,
+        isolation=isolation,
         environment_names=("CLAUDE_CODE_MAX_RETRIES", "CLAUDE_BYTE_STREAM_IDLE_TIMEOUT_MS"),
     )
     yield place

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,23 @@ import pytest
 
 from internal.agent.model import Ending, EventKind
 from internal.mcp.model import McpServer
+from internal.process.isolation import NOT_WANTED, Isolation
 from tests.support import stdio_mcp
 from tests.support.agent_place import AgentPlace
 from tests.support.fake_llm import FakeLlm, scripted
+from tests.support.isolation import need_sandbox
 
 pytestmark = pytest.mark.agents
 
 PROGRAM = str(Path(stdio_mcp.__file__))
 PING = scripted("Ping", {"tool": "mcp__probe__ping", "input": {}}, {"text": "done"})
 DONE = scripted("Go", {"text": "done"})
+
+
+@pytest.fixture
+def isolation() -> Isolation:
+    """None: what is started although it must not be leaves a trace outside the workspace."""
+    return NOT_WANTED
 
 
 def probe(trace: Path, *arguments: str, **env: str) -> McpServer:
@@ -45,6 +54,21 @@ async def test_an_agent_calls_a_tool_of_its_server(claude: AgentPlace, tmp_path:
         "arguments": ["${ANTHROPIC_API_KEY}", "two words"],
         "probe": env,
     }
+
+
+async def test_a_server_that_the_operator_shows_works_in_a_sandbox(
+    claude: AgentPlace, tmp_path: Path
+) -> None:
+    """Its program lies outside what every agent sees."""
+    found = (await need_sandbox(tmp_path)).sandbox
+    assert found is not None
+    shown = replace(found, readable=(Path(PROGRAM).parent, Path(sys.prefix)))
+    claude.isolation = Isolation(name="bwrap", sandbox=shown)
+
+    ended = await claude.run(PING, mcp_servers=(probe(claude.workspace / "trace", "one"),))
+
+    (result,) = ended.told(EventKind.TOOL_RESULT)
+    assert _json_in(result["output"])["arguments"] == ["one"]
 
 
 async def test_nothing_of_the_configuration_is_left(claude: AgentPlace, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from internal.agent.catalog import find
 from internal.agent.model import AgentEvent, AgentRequest, AgentResult, EventKind
 from internal.agent.run import AgentRun, RunOptions, run_agent
 from internal.clock import SystemClock
+from internal.process.isolation import NOT_WANTED, Isolation
 from tests.support.zoo import survivors
 
 CANARY = "sk-canary-0123456789-canary"
@@ -54,6 +55,7 @@ class AgentPlace:
     executable: str | None = None
     environment: dict[str, str] = field(default_factory=dict[str, str])
     environment_names: tuple[str, ...] = ()
+    isolation: Isolation = NOT_WANTED
     marker: str = field(default_factory=lambda: f"place.{os.getpid()}.1.{secrets.token_hex(8)}")
 
     def __post_init__(self) -> None:
@@ -86,6 +88,7 @@ class AgentPlace:
             executable=self.executable,
             environment=self.environment,
             environment_names=self.environment_names,
+            isolation=self.isolation,
         )
         without = shutil.ignore_patterns(".cache")  # as the worker keeps a home
         shutil.copytree(self.home, place.home, symlinks=True, dirs_exist_ok=True, ignore=without)
@@ -109,6 +112,7 @@ class AgentPlace:
             run_marker=self.marker,
             redact=lambda text: text.replace(CANARY, "[redacted]"),
             output_path=self.root / "output",
+            launcher=self.isolation.launcher(),
         )
         async with run_agent(self.agent, request, options, clock=SystemClock()) as run:
             yield run
