@@ -23,7 +23,10 @@ from benchmarks.machine import describe, load
 from benchmarks.scale import FULL, QUICK, Scale
 from benchmarks.table import Table
 
-_NAMES = ("submit", "claim", "lives", "start", "sse", "output", "memory", "keys", "recovery")
+_NAMES = (
+    *("submit", "claim", "lives", "start", "sse", "output", "memory", "keys", "recovery"),
+    "webhooks",
+)
 _LIMIT_SECONDS = 150
 
 

@@ -33,6 +33,8 @@ class Scale:
     recovery_rounds: int
     recovery_kills: int
     """Workers killed in each round, a second apart."""
+    webhook_delays: int
+    webhook_count: int
 
 
 FULL = Scale(
@@ -55,6 +57,8 @@ FULL = Scale(
     keys_seconds=8,
     recovery_rounds=3,
     recovery_kills=3,
+    webhook_delays=300,
+    webhook_count=1_500,
 )
 
 QUICK = Scale(
@@ -77,6 +81,8 @@ QUICK = Scale(
     keys_seconds=1,
     recovery_rounds=1,
     recovery_kills=1,
+    webhook_delays=3,
+    webhook_count=20,
 )
 """Says nothing about speed; shows that every benchmark still runs."""
 

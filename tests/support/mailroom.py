@@ -147,12 +147,13 @@ async def dispatching(
     allow: tuple[str, ...] = ("127.0.0.0/8",),
     limits: Limits | None = None,
     clock: Clock | None = None,
+    box: Box = BOX,
 ) -> AsyncGenerator[None, None]:
     """A dispatcher that runs as long as the context, and must stop within the test's patience."""
     async with HttpClient(Guard(allow), user_agent="CodeForge/test") as client:
         sender = Sender(
             client,
-            SigningSecrets(BOX, SECRET),
+            SigningSecrets(box, SECRET),
             clock or SystemClock(),
             version="1.2.3",
             attempt_seconds=attempt_seconds,

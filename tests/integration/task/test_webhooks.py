@@ -158,6 +158,24 @@ async def test_a_tenants_list_of_deliveries_is_bounded(lab: Lab) -> None:
     )
 
 
+async def test_fault_b21_the_status_told_is_that_of_the_event(lab: Lab) -> None:
+    """
+    A pull request is not told as `completed`, and each event says its type, its run and its id.
+    """
+    ref = await lab.create()
+    await lab.run_next()
+    await publish(lab, ref)
+
+    world = await lab.world()
+    records = [record for _, record in world.matching("delivery:.*")]
+    told = [webhook_body(world, record) for record in records]
+    assert {(body["type"], body["status"], body["iteration"]) for body in told} == {
+        ("task.completed", "completed", 1),
+        ("task.pr_created", "pr_created", 1),
+    }
+    assert len({record["event_id"] for record in records}) == 2
+
+
 async def test_fault_a20_a_pull_request_is_told_and_a_body_outlives_its_worker(lab: Lab) -> None:
     """
     The pull request is an event of its own, and everything that is to be sent lies in Redis once

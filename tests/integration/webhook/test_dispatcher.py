@@ -239,7 +239,7 @@ async def test_a_url_that_cannot_be_called_ends_the_delivery(mailroom: Mailroom)
         await mailroom.until(identifier, status="failed", attempts="1", last_reason="invalid_url")
 
 
-async def test_a_dispatcher_killed_before_its_record_is_replaced(
+async def test_fault_b21_a_callback_outlives_the_process_that_was_sending_it(
     mailroom: Mailroom, receiver: Receiver, redis_server: RedisServer
 ) -> None:
     """

@@ -15,7 +15,10 @@ import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from structlog.testing import capture_logs
 
+from codeforge.wiring.sealed import SEALED_KINDS
+from internal.crypto.box import Box
 from internal.errors import Conflict, Gone, NotFound
+from internal.rdb.rewrap import SealedValues
 from internal.webhook import scripts
 from internal.webhook.model import DeliveryRecord, Off, Progress
 from internal.webhook.registry import Change
@@ -431,3 +434,25 @@ async def test_an_unreadable_secret_costs_an_attempt_not_the_event(
         assert receiver.requests == []
         await mailroom.redis.hset(record, "secret:1", sealed)
         await mailroom.until(delivery, status="delivered")
+
+
+async def test_secrets_survive_a_change_of_the_master_key(
+    mailroom: Mailroom, receiver: Receiver
+) -> None:
+    """
+    Old ones too: both are put under the new key and sign as before, without the old key.
+    """
+    made = await mailroom.register(receiver.url())
+    rotated = await mailroom.registry.rotate("default", made.endpoint.id)
+    both = Box({"k": bytes(32), "n": bytes(range(32))}, active="n")
+    sealed = SealedValues(mailroom.redis, mailroom.keys, SEALED_KINDS)
+
+    done = await sealed.rewrap(both, per_second=1_000)
+    delivery = await mailroom.post(endpoint=made.endpoint.id)
+    async with dispatching(mailroom.outbox, box=Box({"n": bytes(range(32))}, active="n")):
+        await mailroom.until(delivery, status="delivered")
+
+    assert (done.moved, done.broken) == (2, 0)
+    [request] = receiver.requests
+    for secret in (made.secret, rotated.secret):
+        assert Webhook(secret).verify(request.body, dict(request.headers))
