@@ -31,13 +31,13 @@ def _no_nul(text: str) -> str:
 
 def _check_package(text: str) -> str:
     # Else it would be an option of npx.
-    if text.startswith("-") or any(char.isspace() for char in text):
+    if text.startswith("-") or " " in text or not (text.isascii() and text.isprintable()):
         raise complain("must be the name of an npm package")
-    return no_controls(text)
+    return text
 
 
 def _check_command(text: str) -> str:
-    if text.startswith("-") or not text.strip():
+    if text.startswith("-") or (text and not text.strip()):
         raise complain("must be a program, or the name of an npm package")
     return no_controls(text)
 

@@ -53,6 +53,8 @@ async def test_pages_go_back_in_time_without_a_gap(gatehouse: Gatehouse) -> None
     assert [entry.object for entry in second] == ["3", "2", "1", "0"]
     later = gatehouse.clock.now() + timedelta(hours=1)
     assert await gatehouse.audit.list("acme", limit=9, since=later) == []
+    for oldest in ("0-0", "00-0", "0-1"):
+        assert await gatehouse.audit.list("acme", limit=9, before=oldest) == []
 
 
 async def test_an_entry_that_was_sent_twice_is_there_once(
