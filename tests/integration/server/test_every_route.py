@@ -121,6 +121,22 @@ async def test_a_scope_opens_what_it_is_for_and_nothing_else(
             assert answer.json()["error"] == "forbidden"
 
 
+async def test_every_act_that_changes_something_is_noted(service: Service) -> None:
+    """
+    One entry of the audit log per successful request that is no GET, found by its request id.
+    """
+    owner = await a_client(service, "owner", "admin")
+    names = dict((await own(service, owner)).names())
+
+    async with home_of(service, "owner", names["task"]):
+        answers = await ask_all(owner, names)
+
+    noted = {entry.request_id for entry in await service.deps.audit.list("owner", limit=200)}
+    for (method, template), answer in answers.items():
+        is_act = method != "GET" and answer.is_success
+        assert (answer.headers["x-request-id"] in noted) is is_act, (method, template)
+
+
 async def test_without_a_token_no_route_opens(service: Service) -> None:
     """
     Nor with the text of one that was revoked.
