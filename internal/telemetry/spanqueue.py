@@ -23,7 +23,8 @@ log = structlog.get_logger(__name__)
 MOST_WAITING = 2048
 """Spans; about 2 MiB."""
 _BATCH = 512
-_PAUSE_MILLIS = 1000
+PAUSE_MILLIS = 1000
+"""Between exports, so that spans go in batches."""
 _TOLD_EACH_SECONDS = 60.0
 
 
@@ -63,7 +64,7 @@ class SpanQueue(SpanProcessor):
         self._batches: SpanProcessor = BatchSpanProcessor(
             _Watched(exporter, self._tally),
             max_queue_size=MOST_WAITING,
-            schedule_delay_millis=_PAUSE_MILLIS,
+            schedule_delay_millis=PAUSE_MILLIS,
             max_export_batch_size=_BATCH,
         )
 

@@ -9,11 +9,18 @@ import httpx2
 import pytest
 from redis.asyncio import Redis
 
+from internal.telemetry import spanqueue
 from internal.telemetry.collector import Transport, find_collector
 from internal.telemetry.otel import TracingOptions, open_tracing
 from tests.support.collector import Collector, collecting
 from tests.support.redis import RedisServer
 from tests.support.service import Service, open_service
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spans are sent as soon as they end."""
+    monkeypatch.setattr(spanqueue, "PAUSE_MILLIS", 20)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import asyncio
 import io
 import json
 import time
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -54,12 +54,6 @@ def traced() -> Generator[Open]:
         tracing.close()
 
 
-@pytest.fixture
-async def collector() -> AsyncGenerator[Collector]:
-    async with collecting() as opened:
-        yield opened
-
-
 def place(endpoint: str, *, transport: Transport = Transport.HTTP, ca_file: str = "") -> Place:
     return find_collector(
         transport=transport,
@@ -90,11 +84,14 @@ async def test_spans_arrive_over_http(traced: Open, collector: Collector) -> Non
     assert tracing.counts() == {"exported": 2, "failed": 0, "dropped": 0}
 
 
-async def test_fault_a30_tls_is_checked(traced: Open, tmp_path: Path) -> None:
+async def test_fault_a30_tls_is_checked(
+    traced: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """
     With the authority of `tracing.ca_file` spans arrive; with the machine's alone none is sent to
     a collector that nobody vouches for.
     """
+    monkeypatch.setattr(otel, "EXPORT_SECONDS", 1.0)
     pem = write_certificate(tmp_path, "localhost")
     async with collecting(server_context(pem)) as collector:
         doubted = traced(replace(OPTIONS, collector=place(collector.url)))
@@ -175,21 +172,23 @@ async def test_a_collector_that_is_away_costs_nothing_but_spans(
     """
     What finds no room is dropped and counted, at once; the log says it once. Ending is bounded.
     """
-    monkeypatch.setattr(otel, "EXPORT_SECONDS", 0.5)
+    monkeypatch.setattr(otel, "EXPORT_SECONDS", 2.0)
     async with collecting() as collector:
         collector.receiver.answer(Reply(delay_seconds=30))
         with capture_logs() as lines:
             tracing = traced(replace(OPTIONS, collector=place(collector.url)))
-            for _ in range(3 * MOST_WAITING):
+            for _ in range(50 * MOST_WAITING):
                 with span("one of many"):
                     pass
+                if tracing.counts()["dropped"] > 100:
+                    break
             began = time.monotonic()
             await asyncio.to_thread(tracing.close)
             took = time.monotonic() - began
 
     counts = tracing.counts()
     assert counts["exported"] == 0
-    assert counts["dropped"] >= MOST_WAITING
+    assert counts["dropped"] > 100
     assert took < 10  # 5 s at most, on a machine that is busy
     events = [line["event"] for line in lines]
     assert events.count("tracing.dropping") == 1
