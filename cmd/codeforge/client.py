@@ -96,6 +96,17 @@ class Client:
     def retry(self, task: str) -> Document:
         return self._call("POST", f"/tasks/{task}/retry")
 
+    def create_pr(self, task: str, **options: Any) -> Document:
+        """
+        Make or update the pull request: `{pr_url, pr_number, branch}`, or `{id, status}` when that
+        takes longer. *options* as `POST /tasks/{id}/create-pr` has them.
+        """
+        return self._call("POST", f"/tasks/{task}/create-pr", json=options)
+
+    def pull_request(self, task: str) -> Document:
+        """How the pull request stands at its host: `{number, url, state, branch}`."""
+        return self._call("GET", f"/tasks/{task}/pr")
+
     def delete(self, task: str) -> None:
         self._call("DELETE", f"/tasks/{task}")
 

@@ -68,6 +68,22 @@ def test_cancel_ends_a_running_task(
     assert "cancelled by user" in followed.stdout
 
 
+def test_a_pull_request_of_a_local_repository_is_refused(
+    deployment: Deployment, client: Client, repository: Repo
+) -> None:
+    """2 with the reason, and 3 where there is none to show; what it looks like is in the help."""
+    words = ("task", "submit", repository.url, "write a.txt: one", "--agent", "demo", "--follow")
+    deployment.run(*words)
+    task = client.list(q=repository.path.name)["tasks"][0]["id"]
+
+    made = deployment.run("task", "create-pr", task, "--title", "A title", "--draft")
+    shown = deployment.run("task", "pr", task)
+
+    assert (made.returncode, shown.returncode) == (2, 3)
+    assert "local repository" in made.stderr
+    assert client.get(task)["status"] == "completed"
+
+
 def test_refusals_have_exit_codes_and_no_traceback(deployment: Deployment) -> None:
     """2 for a bad request, 3 for no such task, 4 for no server."""
     bad = deployment.run("task", "submit", "not-a-url", "do it")

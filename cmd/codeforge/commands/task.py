@@ -1,5 +1,5 @@
 """
-`codeforge task ...`: submit, list, show, follow, instruct, cancel, retry, diff.
+`codeforge task ...`: submit, list, show, follow, instruct, cancel, retry, create-pr, pr, diff.
 
 Exit codes: 0 done (and, when it followed, the task completed), 1 the task failed, 2 wrong usage or
 a refused request, 3 no such task or the wrong state, 4 no server.
@@ -160,6 +160,45 @@ def retry(
             _follow(client, task, after=seen, as_json=as_json)
         else:
             _say_state(answer, as_json)
+
+
+@app.command("create-pr")
+def create_pr(  # noqa: PLR0917 -- options of a command, never called with positions
+    task: TaskId,
+    title: Annotated[str | None, typer.Option(help="Title; from the prompt by default.")] = None,
+    description: Annotated[str | None, typer.Option(help="Description.")] = None,
+    branch: Annotated[str | None, typer.Option(help="Branch to merge into.")] = None,
+    label: Annotated[list[str] | None, typer.Option(help="Repeatable.")] = None,
+    reviewer: Annotated[list[str] | None, typer.Option(help="Repeatable.")] = None,
+    *,
+    draft: Annotated[bool, typer.Option("--draft", help="Not ready to be merged.")] = False,
+    url: Url = None,
+    token: Token = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make, or bring up to date, the pull request of a finished task."""
+    options = {
+        "title": title,
+        "description": description,
+        "target_branch": branch,
+        "draft": draft or None,
+        "labels": label or None,
+        "reviewers": reviewer or None,
+    }
+    chosen = {name: value for name, value in options.items() if value is not None}
+    with connected(url, token) as client:
+        answer = client.create_pr(task, **chosen)
+        shown = answer.get("pr_url") or answer["status"]
+        output(answer, as_json, lambda console: console.print(shown, highlight=False))
+
+
+@app.command()
+def pr(task: TaskId, url: Url = None, token: Token = None, *, as_json: AsJson = False) -> None:
+    """Show how the pull request of a task stands."""
+    with connected(url, token) as client:
+        found = client.pull_request(task)
+        text = f"{found['state']}  {found['url']}"
+        output(found, as_json, lambda console: console.print(text, highlight=False))
 
 
 @app.command()
