@@ -22,9 +22,13 @@ def test_every_import_contract_is_kept() -> None:
     Imports go down the floors, models stay pure, stores private: see `[tool.importlinter]`.
     """
     # In a process of its own: it sets up logging, and switches existing loggers off for that.
-    program = [Path(sys.executable).with_name("lint-imports"), "--no-cache", "--no-logo"]
+    program = Path(sys.executable).with_name("lint-imports")
     done = subprocess.run(
-        [*program, "--config", CONTRACTS], cwd=ROOT, capture_output=True, text=True, check=False
+        [program, "--no-cache", "--no-logo", "--config", CONTRACTS],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
