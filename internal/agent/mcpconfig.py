@@ -25,6 +25,18 @@ def on_path(path: str | None) -> Which:
     return lambda program: shutil.which(program, path=path or "")
 
 
+def programs_of(servers: Sequence[McpServer]) -> tuple[str, ...]:
+    """
+    What a sandbox must show for these to start: npx, and commands that PATH can have.
+
+    Never a command that is a path: a tenant would choose what of the machine is shown.
+    """
+    if not any(server.package or server.command for server in servers):
+        return ()
+    named = {server.command for server in servers if server.command and "/" not in server.command}
+    return ("npx", *sorted(named))
+
+
 def claude_config(servers: Sequence[McpServer], which: Which) -> bytes:
     """
     For Claude Code's `--mcp-config`.

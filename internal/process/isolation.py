@@ -63,9 +63,11 @@ class Isolation:
     """Why it is none, and what to do about it; None when that was wanted, or when it is not."""
     sandbox: Sandbox | None = None
 
-    def launcher(self, *, readable: Sequence[Path] = ()) -> Launcher:
-        """For one run, which may read *readable* besides what every run may."""
-        return self.sandbox.launcher(readable=readable) if self.sandbox else no_isolation
+    def launcher(self, *, readable: Sequence[Path] = (), programs: Sequence[str] = ()) -> Launcher:
+        """For one run, which may read *readable* and run *programs* besides what every run may."""
+        if self.sandbox is None:
+            return no_isolation
+        return self.sandbox.launcher(readable=readable, programs=programs)
 
 
 NOT_WANTED = Isolation(name="none")

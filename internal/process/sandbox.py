@@ -81,15 +81,21 @@ class Sandbox:
     readable: Sequence[Path] = ()
     """What the operator shows to all agents besides."""
 
-    def launcher(self, *, readable: Sequence[Path] = ()) -> Launcher:
-        """For one run: it may write its working directory and its HOME, and read *readable*."""
+    def launcher(self, *, readable: Sequence[Path] = (), programs: Sequence[str] = ()) -> Launcher:
+        """
+        For one run: it may write its working directory and its HOME, read *readable*, and run
+        *programs*, looked for on its PATH, besides its own.
+        """
 
         def launch(argv: Sequence[str], environment: Mapping[str, str], cwd: Path) -> Front:
             home = Path(environment.get("HOME", cwd))
             links, system = system_directories()
             shown = (
-                *needed_by(argv[0], environment, private=self.private),
-                *needed_by(_PYTHON, environment, private=self.private),
+                *(
+                    path
+                    for program in (argv[0], _PYTHON, *programs)
+                    for path in needed_by(program, environment, private=self.private)
+                ),
                 *(Path(environment[name]) for name in CA_VARIABLES if environment.get(name)),
                 _CODE / "internal",
                 *self.readable,

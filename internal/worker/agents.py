@@ -17,6 +17,7 @@ import structlog
 
 from internal.agent.base import Agent
 from internal.agent.budget import EventLimits
+from internal.agent.mcpconfig import programs_of
 from internal.agent.model import AgentRequest, AgentResult, Ending, Probe, Reporting
 from internal.agent.run import AgentRun, RunOptions, run_agent
 from internal.clock import Clock
@@ -170,6 +171,7 @@ class AgentHost:
             run.claim,
             (*secrets, *self.credentials(agent)),
             readable=(*request.readable, *authorities),
+            programs=programs_of(request.mcp_servers),
         )
         probe = self._probes.get(agent.name)
         with (
@@ -250,7 +252,12 @@ class AgentHost:
         run.recorder.add(new_event("system", "cli_started", told))
 
     async def _options(
-        self, claim: Claim, secrets: tuple[str, ...], *, readable: Sequence[Path]
+        self,
+        claim: Claim,
+        secrets: tuple[str, ...],
+        *,
+        readable: Sequence[Path],
+        programs: Sequence[str],
     ) -> RunOptions:
         task = claim.task
         output = self._layout.outputs / task.tenant / task.id / claim.claim
@@ -261,7 +268,7 @@ class AgentHost:
             redact=Redactor(secrets).redact,
             event_limits=self._settings.event_limits,
             output_path=output,
-            launcher=self.isolation.launcher(readable=readable),
+            launcher=self.isolation.launcher(readable=readable, programs=programs),
             outage_grace_seconds=self._settings.outage_grace_seconds,
         )
 

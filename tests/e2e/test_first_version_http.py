@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import httpx2
@@ -72,3 +73,29 @@ def test_a_bad_request_is_refused_with_its_fields_name(
 
     assert answer.status_code == 400
     assert list(answer.json()["fields"]) == [field]
+
+
+def test_an_mcp_server_is_registered_listed_and_removed(http: httpx2.Client) -> None:
+    """201, a listing with its name, 200."""
+    name = f"test-mcp-{time.time_ns()}"
+    server = {"name": name, "package": "@test/mcp-server", "args": ["--port", "3000"]}
+
+    made = http.post("/api/v1/mcp/servers", json=server)
+    listed = http.get("/api/v1/mcp/servers")
+    removed = http.delete(f"/api/v1/mcp/servers/{name}")
+
+    assert (made.status_code, listed.status_code, removed.status_code) == (201, 200, 200)
+    assert name in [row["name"] for row in listed.json()["servers"]]
+
+
+def test_workspaces_are_listed(http: httpx2.Client) -> None:
+    """With the first version's members."""
+    answer = http.get("/api/v1/workspaces")
+
+    assert answer.status_code == 200
+    assert {"workspaces", "total_count"} <= set(answer.json())
+
+
+def test_a_workspace_that_never_was_is_not_found(http: httpx2.Client) -> None:
+    """As a task."""
+    assert http.delete("/api/v1/workspaces/nonexistent-id").status_code == 404

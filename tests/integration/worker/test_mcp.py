@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from internal.git.remote import parse_remote
 from internal.mcp.model import McpServer
@@ -53,6 +56,24 @@ async def test_the_file_is_gone_when_the_run_has_ended(site: Site) -> None:
     assert _files_with(site.layout().data_dir, SECRET) == []
     assert SECRET not in str((await site.world()).values)
     await site.settle()
+
+
+async def test_a_server_s_program_can_be_run_in_the_sandbox(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that the worker has on its PATH, wherever that is; the configuration can be read."""
+    tools = site.directory / "tools" / "bin"
+    tools.mkdir(parents=True)
+    (tools / "a-server").write_text("#!/bin/sh\necho it runs\n")
+    (tools / "a-server").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+    script = 'cat > /dev/null; shift; grep -c a-server "$1" > seen.txt; a-server >> seen.txt'
+    agent = shell_cli(site.directory, script)
+    async with site.worker(CLI__DEMO__PATH=agent):
+        task = await site.submit("go", mcp_servers=(a_server("own", "a-server"),))
+        await site.finished(task)
+
+    assert b"+1\n+it runs\n" in await site.patch(task)
 
 
 async def test_a_value_that_an_agent_prints_is_taken_out(site: Site) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from internal.agent.claude import ClaudeCode
-from internal.agent.mcpconfig import claude_config
+from internal.agent.mcpconfig import claude_config, programs_of
 from internal.agent.model import AgentRequest
 from internal.agent.privatefile import private_files, private_path
 from internal.mcp.model import McpServer
@@ -61,6 +61,19 @@ def test_an_address_is_called_with_its_headers() -> None:
         "url": "https://example.com/mcp",
         "headers": {"Authorization": "Bearer t"},
     }
+
+
+def test_a_sandbox_shows_programs_on_path_and_no_path_of_a_tenant() -> None:
+    """Else a server called like a file would open the directory it lies in."""
+    servers = [
+        McpServer(name="a", command="python3"),
+        McpServer(name="b", command="/home/somebody/tool"),
+        McpServer(name="c", command="../tool"),
+        McpServer(name="d", package="@a/b"),
+    ]
+
+    assert programs_of(servers) == ("npx", "python3")
+    assert programs_of([McpServer(name="e", url="https://e.com")]) == ()
 
 
 def test_no_text_of_a_tenant_names_a_variable_of_the_agent() -> None:
