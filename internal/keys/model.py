@@ -23,7 +23,9 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 _TOKEN = re.compile(r"[\x21-\x7e]{1,4096}\Z")
 _PATTERN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_.-]+)*/(\*|[A-Za-z0-9_.-]+)\Z")
 _MAX_PATTERN_CHARS = 255
-_API_PATH = re.compile(r"/api/v\d+\Z")
+_API_PATH = re.compile(r"/(api/v\d+|2\.0)\Z")
+_API_HOSTS = re.compile(r"(?<=://)api\.(?=(github\.com|bitbucket\.org|[a-z0-9-]+\.ghe\.com)\Z)")
+"""Whose API is at a host of its own; a key for that one is for the site."""
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _HINT_CHARS = 4
 _HINTED_FROM = 16
@@ -164,7 +166,11 @@ def _serves(key: RegisteredKey, place: GitPlace) -> bool:
         return place.provider == key.provider and place.origin.startswith("https://")
     base = _base_path(key.base_url)
     inside = not base or f"{place.repository.casefold()}/".startswith(f"{base.casefold()}/")
-    return inside and origin_of(key.base_url) == place.origin
+    return inside and _site_of(key.base_url) == place.origin
+
+
+def _site_of(base_url: str) -> str:
+    return _API_HOSTS.sub("", origin_of(base_url))
 
 
 def _covers(key: RegisteredKey, place: GitPlace) -> bool:

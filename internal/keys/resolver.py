@@ -8,7 +8,7 @@ the place, or the one among them that is named like its provider.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -110,7 +110,7 @@ class KeyResolver:
             for stored in await self._store.list(tenant)
             if refusal(stored.key, place, now) is None
         ]
-        chosen = _default(fitting, provider)
+        chosen = _default(fitting)
         if chosen is not None:
             return await self._open(tenant, chosen, f"default:{chosen.key.name}", now)
         if place.origin.startswith("https://") and provider in GIT_PROVIDERS:
@@ -129,7 +129,7 @@ class KeyResolver:
             for stored in await self._store.list(tenant)
             if stored.key.provider == provider and not is_expired(stored.key, now)
         ]
-        chosen = _default(usable, provider)
+        chosen = _default(usable)
         if chosen is not None:
             return await self._open(tenant, chosen, f"default:{chosen.key.name}", now)
         return self._of_environment(tenant, provider)
@@ -157,9 +157,8 @@ class KeyResolver:
         return Resolved(value=value, source="environment") if value else None
 
 
-def _default(fitting: Iterable[StoredKey], provider: str | None) -> StoredKey | None:
-    """The only one, or the one named like the provider; None rather than a guess."""
-    found = list(fitting)
-    if len(found) == 1:
-        return found[0]
-    return next((stored for stored in found if stored.key.name == provider), None)
+def _default(fitting: Sequence[StoredKey]) -> StoredKey | None:
+    """The only one, or the one named like its provider; None rather than a guess."""
+    if len(fitting) == 1:
+        return fitting[0]
+    return next((one for one in fitting if one.key.name == one.key.provider), None)

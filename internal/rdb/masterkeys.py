@@ -77,6 +77,7 @@ class MasterKeys:
         self._keys = keys
         self._keyring = keyring
         self._process = random_token()
+        self._is_heard = True
         self._record = json.dumps(
             {
                 "active": keyring.active,
@@ -122,10 +123,7 @@ class MasterKeys:
     async def run(self, stop: asyncio.Event) -> None:
         """The loop: say each 5 s that this process lives; a missed round costs nothing."""
         while not stop.is_set():
-            try:
-                await self._announce(self._record)
-            except (RedisError, OSError) as error:
-                log.debug("master_keys.unheard", error=str(error))
+            await self._say(self._record)
             try:
                 async with asyncio.timeout(_EACH_SECONDS):
                     await stop.wait()
@@ -133,11 +131,9 @@ class MasterKeys:
                 continue
 
     async def leave(self) -> None:
-        """No longer count as live; without Redis this happens by itself after 30 s."""
-        try:
-            await self._announce("")
-        except (RedisError, OSError) as error:
-            log.debug("master_keys.unheard", error=str(error))
+        """No longer count as live; where Redis did not hear, that is so after 30 s."""
+        if self._is_heard:
+            await self._say("")
 
     async def use(self) -> KeyUse:
         """What is stored and who lives. Raises Unavailable."""
@@ -163,6 +159,15 @@ class MasterKeys:
         with unavailable():
             args: list[str | int] = [kid, begun, _LIVE_MILLIS]
             return str(await _RETIRE(self._redis, [self._keys.prefix], args))
+
+    async def _say(self, record: str) -> None:
+        try:
+            await self._announce(record)
+        except (RedisError, OSError) as error:
+            log.debug("master_keys.unheard", error=str(error))
+            self._is_heard = False
+        else:
+            self._is_heard = True
 
     async def _announce(self, record: str | None) -> None:
         """*record* "" leaves; None only forgets the silent ones."""

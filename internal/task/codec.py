@@ -80,7 +80,7 @@ def decode_task(fields: Hash, iterations: Hash | None = None) -> Task:
         lost=int(fields.get("lost", 0)),
         retries=int(fields.get("retries", 0)),
         isolation=fields.get("isolation"),
-        key_source=fields.get("key_source"),
+        key_source=fields.get("key_source") or None,
         last_event=int(fields.get("seq", 0)),
         iterations=None if iterations is None else decode_iterations(iterations, fields),
     )

@@ -143,9 +143,8 @@ class Executor:
             "isolation": self._agents.isolation.name,
             "clone_mode": prepared.workspace.mode.value,
             "clone_seconds": f"{cloned_seconds:.3f}",
+            "key_source": secrets.key_source or "",  # also when the run before had one
         }
-        if secrets.key_source is not None:
-            fields["key_source"] = secrets.key_source
         await run.recorder.flush()
         await until_written(
             lambda operation: self._queue.advance(run.claim, State.RUNNING, fields, operation)

@@ -50,6 +50,9 @@ from internal.webhook.store import WebhookStore
 
 log = structlog.get_logger(__name__)
 
+_LEAVE_SECONDS = 3.0
+"""Without Redis a process does not wait to say that it goes; it is forgotten by itself."""
+
 
 class Loop(Protocol):
     """The one shape of all background work."""
@@ -135,8 +138,10 @@ async def _admitted(stack: AsyncExitStack, master: MasterKeys, keyring: Keyring)
 
     async def leave() -> None:
         stop.set()
-        await living
-        await master.leave()
+        done, _ = await asyncio.wait({living}, timeout=_LEAVE_SECONDS)
+        if done:
+            await master.leave()
+        living.cancel()
 
     stack.push_async_callback(leave)
     return keyring.box(first)

@@ -54,7 +54,7 @@ async def test_the_value_lies_sealed_in_its_place(desk: Desk) -> None:
         await desk.registry.open(TENANT, "two")
 
 
-async def test_a_name_is_given_once(desk: Desk) -> None:
+async def test_fault_a31_a_name_is_given_once(desk: Desk) -> None:
     """
     A second key of a name is refused whatever its provider, so erasing by name is never ambiguous.
     """
@@ -76,6 +76,22 @@ async def test_of_many_at_once_one_registers_the_name(desk: Desk) -> None:
 
     assert sum(not isinstance(each, BaseException) for each in ended) == 1
     assert sum(isinstance(each, Conflict) for each in ended) == 19
+
+
+async def test_a_repeated_call_does_not_count_twice(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    The client library repeats a call whose answer was lost; the second finds what the first did.
+    """
+    monkeypatch.setattr("internal.keys.store.random_token", lambda: "one-operation")
+
+    made = [await desk.add("ci", token="a-value-0123456789") for _ in range(2)]  # noqa: S106
+    erased = [await desk.store.delete(TENANT, "ci") for _ in range(2)]
+
+    assert made[0] == made[1]
+    assert erased == [True, True]
+    assert await desk.registry.list(TENANT) == []
 
 
 async def test_keys_are_listed_oldest_first_and_by_tenant(desk: Desk) -> None:

@@ -101,9 +101,7 @@ async def test_a_key_that_is_gone_fails_the_run(site: Site, remote: GitHttpServe
     await site.settle()
 
 
-async def test_fault_a9_a_key_for_another_host_is_not_sent(
-    site: Site, remote: GitHttpServer
-) -> None:
+async def test_a_key_for_another_host_is_not_sent(site: Site, remote: GitHttpServer) -> None:
     """
     A repository on a host that the key is not for never sees it.
     """
@@ -193,19 +191,20 @@ async def test_a_silent_provider_delays_no_other_op(site: Site) -> None:
     """
     While one question waits for a host that never answers, another one is answered.
     """
-    async with Receiver().listening() as receiver, site.worker():
-        base = receiver.url("")
-        await register(site, "slow", VALUE, provider=KeyProvider.OPENAI, base_url=base)
-        await register(site, "any", VALUE, provider=KeyProvider.GENERIC, base_url=base)
-        receiver.answer(Reply(delay_seconds=60))
-        slow = asyncio.create_task(ask(site, "slow"))
-        await receiver.wait_for(1)
+    async with site.worker():
+        async with Receiver().listening() as receiver:
+            base = receiver.url("")
+            await register(site, "slow", VALUE, provider=KeyProvider.OPENAI, base_url=base)
+            await register(site, "any", VALUE, provider=KeyProvider.GENERIC, base_url=base)
+            receiver.answer(Reply(delay_seconds=60))
+            slow = asyncio.create_task(ask(site, "slow"))
+            await receiver.wait_for(1)
 
-        answer = await ask(site, "any")
+            answer = await ask(site, "any")
 
-        assert "cannot be verified" in str(answer["reason"])
-        assert not slow.done()
-        with pytest.raises(Unavailable, match="did not answer in time"):
+            assert "cannot be verified" in str(answer["reason"])
+            assert not slow.done()
+        with pytest.raises(Unavailable, match=r"could not be called|did not answer"):
             await slow
     await forget(site, "slow", "any")
 
@@ -276,3 +275,20 @@ async def test_fault_b6_the_workers_model_key_is_the_operators(site: Site, telli
 
 async def _is_finished(site: Site, tenant: Tenant, task: str) -> bool:
     return (await site.core.service.get(tenant, task)).status in FINISHED
+
+
+async def test_a_follow_up_tells_its_own_source(site: Site, remote: GitHttpServer) -> None:
+    """
+    What the first run used is not told of one that used nothing.
+    """
+    await register(site, "mine", TOKEN, base_url=f"http://127.0.0.1:{remote.port}")
+    async with site.worker():
+        task = await site.submit("say one", repo_url=remote.url(site.repo.path.name))
+        first = await site.finished(task)
+        await forget(site, "mine")
+        await site.instruct(task, "say two")
+        second = await site.finished(task)
+
+    assert (first.key_source, second.key_source) == ("default:mine", None)
+    assert second.result == "two"  # the mirror has its base commit
+    await site.settle()
