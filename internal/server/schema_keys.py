@@ -62,7 +62,9 @@ def _check_base_url(url: str | None, info: ValidationInfo) -> str | None:
 
 def _split_scope(scope: object) -> object:
     """Clients of the Go server send one text."""
-    return scope.replace(",", " ").split() if isinstance(scope, str) else scope
+    if not isinstance(scope, str):
+        return scope
+    return [part for part in scope.replace(",", " ").split(" ") if part]
 
 
 def _check_scope(patterns: list[str]) -> list[str]:
