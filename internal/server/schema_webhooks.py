@@ -28,13 +28,17 @@ Events = Annotated[
 Description = Annotated[str, StringConstraints(max_length=256)]
 
 
+SigningSecret = Annotated[Secret, StringConstraints(min_length=16)]
+"""Who can guess it can forge events."""
+
+
 class NewEndpoint(Body):
     """The body of `POST /webhooks/endpoints`; checked with `TaskRules` as context."""
 
     url: Url
     events: Events | None = None
     description: Description | None = None
-    secret: Secret | None = None
+    secret: SigningSecret | None = None
 
     def chosen_events(self) -> frozenset[EventType]:
         """What a `callback_url` gets, unless others were chosen."""
@@ -62,7 +66,7 @@ class ChangedEndpoint(Body):
 class RotateSecret(Body):
     """The body of `POST /webhooks/endpoints/{id}/rotate-secret`."""
 
-    secret: Secret | None = None
+    secret: SigningSecret | None = None
 
 
 def _events(names: list[str] | None) -> frozenset[EventType] | None:

@@ -51,9 +51,8 @@ local given, crowd, looked_at = {}, {}, 0
 
 local function lease_to(id, d, url, secrets, origin, destination)
   local body = redis.call('HGET', tenant_key(d.tenant, 'task:' .. d.task) .. ':bodies', d.event_id)
-  if not body then                                    -- erased with its task
-    redis.call('ZREM', P .. 'outbox', id)
-    redis.call('UNLINK', P .. 'delivery:' .. id)
+  if not body then                                    -- it waited for 30 days, or is one of very many of a deleted task
+    give_up(id, 'body_erased')
     return false
   end
   redis.call('ZADD', P .. 'outbox', NOW + lease, id)

@@ -62,15 +62,15 @@ async def test_a_secret_lies_in_redis_encrypted_only(
     """
     The given one and the one it is rotated to.
     """
-    made = await register(client, secret="canary-of-mine")  # noqa: S106
+    made = await register(client, secret="canary-of-mine-00")  # noqa: S106
     where = f"{API}/endpoints/{made['id']}/rotate-secret"
     rotated = (await client.post(where)).json()
 
     record = str(await service.redis.hgetall(KEYS.webhook_endpoint("default", made["id"])))
-    assert made["secret"] == "canary-of-mine"  # noqa: S105
+    assert made["secret"] == "canary-of-mine-00"  # noqa: S105
     assert rotated["secret"] not in {made["secret"], ""}
     assert len(rotated["old_secrets"]) == 1
-    assert "canary-of-mine" not in record
+    assert "canary-of-mine-00" not in record
     assert rotated["secret"] not in record
 
 
@@ -83,8 +83,10 @@ async def test_a_secret_lies_in_redis_encrypted_only(
         ({"events": []}, "events"),
         ({"events": ["task.deleted"]}, "events[0]"),
         ({"description": "x" * 257}, "description"),
-        ({"secret": "whsec_no base64"}, "secret"),
+        ({"secret": "whsec_this is no base64"}, "secret"),
         ({"secret": "x" * 4097}, "secret"),
+        ({"secret": "too-short"}, "secret"),
+        ({"secret": ""}, "secret"),
         ({"enabled": False}, "enabled"),
     ],
 )
@@ -98,7 +100,7 @@ async def test_a_bad_endpoint_is_refused_by_member(
 
     assert answer.status_code == 400
     assert field in answer.json()["fields"]
-    assert "no base64!" not in answer.text
+    assert "this is no base64" not in answer.text
     assert (await client.get(f"{API}/endpoints")).json() == {"endpoints": []}
 
 
@@ -294,7 +296,7 @@ async def test_what_was_done_is_in_the_audit_log(
     """
     Who registered, changed, rotated and removed what; no secret.
     """
-    made = await register(client, secret="canary-of-mine")  # noqa: S106
+    made = await register(client, secret="canary-of-mine-00")  # noqa: S106
     where = f"{API}/endpoints/{made['id']}"
     await client.patch(where, json={"description": "x"})
     await client.post(f"{where}/rotate-secret")
