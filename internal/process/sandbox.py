@@ -9,6 +9,7 @@ no further user namespace can be made. Network and kernel are shared (docs/isola
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,22 +27,28 @@ USER_ID = 1000
 
 _TMP_BYTES = 1 << 30
 _SHARED_MEMORY_BYTES = 256 << 20
-_ETC = (
-    *("alternatives", "ca-certificates.conf", "crypto-policies", "debian_version", "fonts"),
-    *("gai.conf", "host.conf", "hosts", "inputrc", "ld.so.cache", "ld.so.conf", "ld.so.conf.d"),
-    *("locale.conf", "localtime", "lsb-release", "magic", "mime.types", "nsswitch.conf"),
-    *("os-release", "perl", "protocols", "python3", "resolv.conf", "services", "terminfo"),
-    *("timezone", "ssl/certs", "ssl/cert.pem", "ssl/openssl.cnf"),  # not ssl/private
-    *("pki/ca-trust/extracted", "pki/tls/cert.pem", "pki/tls/certs", "pki/tls/openssl.cnf"),
+# Copied, because each mount costs a start 0.5 ms and these are small.
+_ETC_FILES = (
+    *("debian_version", "gai.conf", "host.conf", "hosts", "inputrc", "ld.so.cache", "ld.so.conf"),
+    *("locale.conf", "localtime", "lsb-release", "nsswitch.conf", "os-release", "protocols"),
+    *("resolv.conf", "services", "timezone", "ssl/openssl.cnf", "pki/tls/openssl.cnf"),
+)
+_ETC_DIRECTORIES = (
+    *("alternatives", "crypto-policies", "fonts", "ssl/certs"),  # not ssl/private
+    *("pki/ca-trust/extracted", "pki/tls/certs"),
 )
 # For root's uid the kernel asks nothing but the file's mode, no capability: a worker that is root
 # would let its agents change the kernel's settings. Both lists are those of container runtimes.
 _PROC_READ_ONLY = (
     *("acpi", "bus", "driver", "fs", "irq", "mtrr", "pressure", "scsi", "sys", "sysrq-trigger"),
 )
-_PROC_HIDDEN = (
-    *("kallsyms", "kcore", "keys", "kpagecgroup", "kpagecount", "kpageflags", "latency_stats"),
-    *("pagetypeinfo", "sched_debug", "slabinfo", "timer_list", "vmallocinfo"),
+_PROC_HIDDEN = tuple(
+    Path("/proc") / name
+    for name in (
+        *("kallsyms", "kcore", "keys", "kpagecgroup", "kpagecount", "kpageflags"),
+        *("latency_stats", "pagetypeinfo", "sched_debug", "slabinfo", "timer_list"),
+        "vmallocinfo",
+    )
 )
 _NAMESPACES = (
     *("--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),
@@ -50,7 +57,7 @@ _NAMESPACES = (
     *("--cap-drop", "ALL", "--die-with-parent", "--as-pid-1"),
 )
 _ENTER = (
-    "import sys; sys.path.append(sys.argv[1]); from internal.process.enclosed import main; main()"
+    "import sys; sys.path.append(sys.argv[1]); from internal.process.inside import main; main()"
 )
 _PYTHON = os.path.realpath(sys.executable)
 _CODE = Path(internal.__file__).parents[1]
@@ -67,7 +74,9 @@ class View:
     """As far as they exist; later ones cover earlier ones."""
     writable: Sequence[Path]
     hidden: Sequence[Path] = ()
-    """Files of /proc that look empty; they must exist."""
+    """Files of /proc that nobody can open; they must exist."""
+    copied: Sequence[Path] = ()
+    """Files that are read from descriptors, from `FIRST_FILE` on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +99,8 @@ class Sandbox:
         def launch(argv: Sequence[str], environment: Mapping[str, str], cwd: Path) -> Front:
             home = Path(environment.get("HOME", cwd))
             links, system = system_directories()
+            as_root = os.getuid() == 0
+            files = {**_accounts(home), **_copies()}
             shown = (
                 *(
                     path
@@ -105,24 +116,23 @@ class Sandbox:
                 links=links,
                 readable=(
                     *(Path(path) for path in system),
-                    *(Path("/proc") / name for name in _PROC_READ_ONLY),
-                    *(Path("/etc") / name for name in _ETC),
+                    *(Path("/proc") / name for name in _PROC_READ_ONLY if as_root),
+                    *(Path("/etc") / name for name in _ETC_DIRECTORIES),
                     *sorted(shown, key=lambda path: len(path.parts)),
                 ),
                 writable=_by_both_names((cwd, home)),
-                hidden=[path for name in _PROC_HIDDEN if (path := Path("/proc") / name).exists()],
+                hidden=[path for path in _PROC_HIDDEN if as_root and path.exists()],
+                copied=tuple(files),
             )
             argv = (self.bubblewrap, *bubblewrap_arguments(view), "--", *_FIRST_PROCESS)
-            return Front(argv=argv, files=_accounts(home))
+            return Front(argv=argv, files=tuple(files.values()))
 
         return launch
 
 
 def bubblewrap_arguments(view: View) -> list[str]:
     """
-    The options of bubblewrap; it reads /etc/passwd and /etc/group from `FIRST_FILE` and the next.
-
-    What is writable comes last, so that nothing covers it.
+    The options of bubblewrap. What is writable comes last, so that nothing covers it.
     """
     arguments = list(_NAMESPACES)
     for target, link in view.links:
@@ -136,8 +146,8 @@ def bubblewrap_arguments(view: View) -> list[str]:
         arguments += ["--perms", "0755", "--dir", path]
     arguments += ["--remount-ro", "/dev", "--symlink", "/proc/mounts", "/etc/mtab"]
     arguments += ["--symlink", "../tmp", "/var/tmp"]  # noqa: S108
-    for number, name in enumerate(("passwd", "group"), FIRST_FILE):
-        arguments += ["--perms", "0444", "--file", str(number), f"/etc/{name}"]
+    for number, copied in enumerate(view.copied, FIRST_FILE):
+        arguments += ["--perms", "0444", "--file", str(number), str(copied)]
     for readable in view.readable:
         arguments += ["--ro-bind-try", str(readable), str(readable)]
     for writable in view.writable:
@@ -150,12 +160,22 @@ def _by_both_names(paths: Iterable[Path]) -> list[Path]:
     return list(dict.fromkeys(name for path in paths for name in (path.resolve(), path)))
 
 
-def _accounts(home: Path) -> tuple[bytes, bytes]:
-    """/etc/passwd and /etc/group: the agent, and the names for what is not its own."""
+def _copies() -> dict[Path, bytes]:
+    """Files of /etc, as they are now."""
+    found: dict[Path, bytes] = {}
+    for name in _ETC_FILES:
+        path = Path("/etc") / name
+        with contextlib.suppress(OSError):
+            found[path] = path.read_bytes()
+    return found
+
+
+def _accounts(home: Path) -> dict[Path, bytes]:
+    """The agent, and the names for what is not its own."""
     user, nobody = USER_ID, 65534
     passwd = (
         f"root:x:0:0:root:/root:/bin/sh\nagent:x:{user}:{user}:agent:{home}:/bin/sh\n"
         f"nobody:x:{nobody}:{nobody}:nobody:/nonexistent:/bin/sh\n"
     )
     group = f"root:x:0:\nagent:x:{user}:\nnogroup:x:{nobody}:\n"
-    return os.fsencode(passwd), group.encode()
+    return {Path("/etc/passwd"): os.fsencode(passwd), Path("/etc/group"): group.encode()}

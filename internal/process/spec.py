@@ -16,7 +16,7 @@ class Front:
     """
     What is put in front of an agent; see `enclosed`.
 
-    `argv` ends with the call of `enclosed.main`, to which descriptors are appended. It reads each
+    `argv` ends with the call of `inside.main`, to which descriptors are appended. It reads each
     of `files` from a descriptor of its own, from `spawn.FIRST_FILE` on.
     """
 
@@ -28,7 +28,7 @@ Launcher = Callable[[Sequence[str], Mapping[str, str], Path], Front | None]
 """
 The seam for isolation: from argv, environment and working directory to what is put in front.
 
-The front must make `enclosed.main` the first process of a PID namespace and end with it.
+The front must make `inside.main` the first process of a PID namespace and end with it.
 """
 
 
