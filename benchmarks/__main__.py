@@ -24,8 +24,9 @@ from benchmarks.scale import FULL, QUICK, Scale
 from benchmarks.table import Table
 
 _NAMES = (
-    *("submit", "claim", "lives", "start", "sse", "output", "memory", "keys", "recovery"),
-    "webhooks",
+_NAMES = (
+    *("submit", "claim", "lives", "start", "isolation", "sse", "output", "memory", "keys"),
+    *("recovery", "webhooks"),
 )
 _LIMIT_SECONDS = 150
 

@@ -20,6 +20,8 @@ class Scale:
     start_commits: int
     start_warm: int
     start_clones: int
+    isolation_starts: int
+    isolation_checkouts: int
     sse_viewers: int
     sse_rates: tuple[int, ...]
     """Events a second of each task. An agent that prints all the time makes 20 appends a second."""
@@ -46,6 +48,8 @@ FULL = Scale(
     start_commits=300,
     start_warm=12,
     start_clones=4,
+    isolation_starts=50,
+    isolation_checkouts=5,
     sse_viewers=1_000,
     sse_rates=(1, 2, 5),
     sse_seconds=10,
@@ -70,6 +74,8 @@ QUICK = Scale(
     start_commits=3,
     start_warm=1,
     start_clones=1,
+    isolation_starts=2,
+    isolation_checkouts=1,
     sse_viewers=10,
     sse_rates=(5,),
     sse_seconds=0.5,

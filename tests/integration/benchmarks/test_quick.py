@@ -13,7 +13,7 @@ _ROOT = Path(__file__).parents[3]
 _LIMIT_SECONDS = 110
 _GROUPS = (
     ("recovery", "webhooks"),
-    ("submit", "claim", "lives", "start", "sse", "output", "memory", "keys"),
+    ("submit", "claim", "lives", "start", "isolation", "sse", "output", "memory", "keys"),
 )
 
 
