@@ -24,7 +24,6 @@ from benchmarks.scale import FULL, QUICK, Scale
 from benchmarks.table import Table
 
 _NAMES = (
-_NAMES = (
     *("submit", "claim", "lives", "start", "isolation", "sse", "output", "memory", "keys"),
     *("recovery", "webhooks"),
 )
