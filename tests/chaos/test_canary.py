@@ -13,6 +13,7 @@ from urllib.parse import quote
 import pytest
 
 from internal.keys.model import KeyProvider, NewKey
+from internal.mcp.model import McpServer
 from internal.rdb.embedded import EmbeddedRedis
 from internal.redact import MASK
 from internal.task.model import Reason
@@ -103,6 +104,48 @@ async def test_a_registered_key_turns_up_nowhere_either(
     leaks = [(name, form) for name, content in seen.items() for form in _forms() if form in content]
     assert leaks == []
 
+
+async def test_the_values_of_mcp_servers_turn_up_nowhere_either(
+    site: Site, redis: EmbeddedRedis, redis_directory: Path
+) -> None:
+    """
+    Registered ones and a task's own, although the agent prints the whole file that it was given.
+    """
+    seen: dict[str, bytes] = {}
+    site.variables["CODEFORGE_CLI__DEMO__PATH"] = shell_cli(site.directory, _INDISCREET)
+    registered = McpServer(name="far", url=f"https://e.com/?key={_ACCESS}", headers={"K": _ACCESS})
+    await site.core.mcp.add(TENANT, registered)
+    own = McpServer(name="near", command="true", env={"API_KEY": _API_KEY})
+    worker = await site.start(LOGGING__LEVEL="debug")
+
+    task = await site.submit("do it", mcp_servers=(own,))
+    await until("its agent runs", site.agents)
+    seen |= dict(_command_lines())
+    found = await site.finished(task)
+
+    seen["the task"] = repr(found).encode()
+    seen["the log"] = worker.log().encode()
+    seen |= dict(_files(site.layout().data_dir)) | dict(_files(redis_directory))
+    seen |= {
+        name: json.dumps(value).encode() for name, value in (await site.world()).values.items()
+    }
+    assert found.status is State.COMPLETED
+    assert sum(MASK.encode() in content for content in seen.values()) > 1
+    leaks = [(name, form) for name, content in seen.items() for form in _forms() if form in content]
+    assert leaks == []
+
+
+# The file is one line of JSON: as the text of an event, and as it is on stderr and in the result.
+_INDISCREET = """
+cat > /dev/null
+shift
+sleep 0.5
+cat "$1" >&2
+cat "$1"
+echo
+echo x > kept.txt
+printf '{"type":"result","text":"I have %s"}\\n' "$(sed 's/"//g' "$1")"
+"""
 
 _TELLTALE = """
 cat > /dev/null
