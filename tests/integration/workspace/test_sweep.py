@@ -154,7 +154,7 @@ async def test_an_erased_task_goes_at_the_bell(home: GitHome, origin: Repo) -> N
     assert await home.works.find(TENANT, "task1") is None
 
 
-async def test_a_task_that_is_gone_is_erased(home: GitHome, origin: Repo) -> None:
+async def test_fault_a27_an_orphaned_directory_is_erased(home: GitHome, origin: Repo) -> None:
     """Everything of a task that Redis does not know goes, and nothing of the others."""
     gone = await _run(home, origin, "claim1", task="task1")
     kept = await _run(home, origin, "claim2", task="task2")
