@@ -8,7 +8,7 @@ from typing import Any
 
 from internal.clock import Clock
 from internal.egress.client import HttpClient
-from internal.errors import Invalid, PolicyDenied, TimedOut
+from internal.errors import Invalid, PolicyDenied, TimedOut, Unavailable
 from internal.git.model import ProviderName
 from internal.git.provider.base import ProviderError
 from internal.git.provider.catalog import check_token
@@ -34,8 +34,10 @@ class KeyChecker:
         """
         From `{tenant, name}` to `{ok, reason}`; *reason* is null when nothing is to be said.
 
+        A provider that could not be asked has not said ok either; the reason tells.
+
         Raises:
-            NotFound, SealBroken; Unavailable, TimedOut: the provider did not answer.
+            NotFound, SealBroken; Unavailable: Redis is away.
         """
         key, value = await self._registry.open(str(args["tenant"]), str(args["name"]))
         if is_expired(key, self._clock.now()):
@@ -44,9 +46,9 @@ class KeyChecker:
             try:
                 async with asyncio.timeout(_ASK_SECONDS):
                     ok, reason = await self._ask(key, value)
-            except TimeoutError as error:
-                raise TimedOut(f"{key.provider} did not answer in time.") from error
-            except (PolicyDenied, Invalid, ProviderError) as error:
+            except TimeoutError:
+                ok, reason = False, f"{key.provider} did not answer in time"
+            except (Invalid, PolicyDenied, ProviderError, TimedOut, Unavailable) as error:
                 ok, reason = False, error.message
             return {"ok": ok, "reason": KNOWN.redact(reason) if reason else None}
 
