@@ -17,8 +17,13 @@ from urllib.parse import parse_qsl, urlsplit
 from internal.redact import SHORTEST_SECRET, mask_url
 
 _SECRET_NAME = re.compile(r"pass|pwd|secret|token|key|auth|cred|session|cookie|dsn", re.IGNORECASE)
-_PLAIN = re.compile(r"[A-Za-z]*|[0-9.:]*")
-"""Words and numbers: what a variable holds when it is a mode or a port, and no secret."""
+_WORD = r"(?:[a-z]{1,24}|[A-Z]{1,24}|[A-Z][a-z]{1,23}|v?\d{1,3})"
+_WORDS = rf"{_WORD}(?:[-+_./,;=] ?{_WORD})*"
+_PLAIN = re.compile(rf"(?:https?://)?/?{_WORDS}(?::\d{{1,5}}(?:/{_WORDS})?)?/?|[0-9.:]*")
+"""
+Words and numbers: what a variable holds when it is a mode, a port, a path, a media type or the
+plain address of a host, and no secret.
+"""
 _SCHEME = re.compile(r"(?:Bearer|Basic|Token)\s+", re.IGNORECASE)
 
 
@@ -79,7 +84,8 @@ class McpServer:
         """
         What must not appear in anything a run leaves.
 
-        A variable such as `NODE_ENV=production` is none: a diff with that word would be withheld.
+        `NODE_ENV=production` and `Accept: application/json` are none: a diff with these words would
+        be withheld.
         """
         values = {value for name, value in self._values() if _is_secret(name, value)}
         return tuple(sorted(values))
