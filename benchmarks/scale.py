@@ -32,6 +32,8 @@ class Scale:
     memory_idle_seconds: float
     keys_count: int
     keys_seconds: float
+    publish_files: int
+    publish_rounds: int
     recovery_rounds: int
     recovery_kills: int
     """Workers killed in each round, a second apart."""
@@ -59,6 +61,8 @@ FULL = Scale(
     memory_idle_seconds=5,
     keys_count=5_000,
     keys_seconds=8,
+    publish_files=1_000,
+    publish_rounds=5,
     recovery_rounds=3,
     recovery_kills=3,
     webhook_delays=300,
@@ -85,6 +89,8 @@ QUICK = Scale(
     memory_idle_seconds=0,
     keys_count=5,
     keys_seconds=1,
+    publish_files=5,
+    publish_rounds=1,
     recovery_rounds=1,
     recovery_kills=1,
     webhook_delays=3,

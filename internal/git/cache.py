@@ -170,6 +170,13 @@ class MirrorCache:
         for left in kept_files(path, name):
             await asyncio.to_thread(left.unlink, missing_ok=True)
 
+    async def has_branch(self, access: Access, name: str) -> bool:
+        """Whether the remote has a branch *name* now. Raises as `ensure`, but RepoNotFound."""
+        try:
+            return (await self._ask(access, name)).branch == name
+        except RepoNotFound:
+            return False
+
     async def access(self, remote: Remote, *, token: str | None) -> Access:
         """
         What one command needs to reach *remote*, its address vetted and pinned.

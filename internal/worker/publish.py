@@ -16,6 +16,7 @@ import structlog
 from internal.crypto.box import Box
 from internal.errors import CodeforgeError, Fenced, UpstreamFailed
 from internal.git.cache import MirrorCache
+from internal.git.cli import Access
 from internal.git.commit import CommitText
 from internal.git.failure import AuthFailed, CloneFailed, RepoNotFound
 from internal.git.model import PullRequest, PullRequestWanted
@@ -131,16 +132,8 @@ class Publisher:
         no cancel is accepted.
         """
         task = claim.task
-        remote = await self._recorded.remote(task)
         with span("publish.prepare"):
-            proposal = await find_proposal(
-                self._recorded, task, remote, token=lambda: self._token(claim)
-            )
-            await check_proposal(
-                proposal,
-                max_file_bytes=self._settings.max_file_bytes,
-                allow_workflows=self._settings.allow_workflows,
-            )
+            proposal = await self._propose(claim)
             branch = await self._make_branch(claim, proposal)
         await until_written(lambda op: self._queue.begin_push(claim, branch.commit, op))
         secrets = await self._open_secrets(claim)
@@ -150,6 +143,18 @@ class Publisher:
             told = {"reason": "pull_request", "message": warning}
             recorder.add(new_event("system", "warning", told))
         return Published(url=made.url, number=made.number, branch=branch.name, updated=made.updated)
+
+    async def _propose(self, claim: Claim) -> Proposal:
+        remote = await self._recorded.remote(claim.task)
+        proposal = await find_proposal(
+            self._recorded, claim.task, remote, token=lambda: self._token(claim)
+        )
+        await check_proposal(
+            proposal,
+            max_file_bytes=self._settings.max_file_bytes,
+            allow_workflows=self._settings.allow_workflows,
+        )
+        return proposal
 
     async def _make_branch(self, claim: Claim, proposal: Proposal) -> _Branch:
         task, settings = claim.task, self._settings
@@ -185,24 +190,29 @@ class Publisher:
             raise refused("secret_in_diff", "The title of the pull request holds a secret.")
         await check_secrets(repo.changes, proposal.changes, proposal.sizes, known=hidden)
         provider = self._hosts.provider(remote, secrets.git)
-        base = options.target_branch or proposal.mirror.branch or await provider.default_branch()
-        recorder.add(new_event("git", "push_started", {"branch": branch.name}))
         access = await self._mirrors.access(remote, token=secrets.access_token)
-        ours = {*task.pr_heads, branch.commit}
+        base = options.target_branch or proposal.mirror.branch
+        base = base or await self._started_from(task, access) or await provider.default_branch()
+        wanted = PullRequestWanted(
+            head=branch.name,
+            base=base,
+            title=branch.text.title,
+            description=redact(branch.text.description),
+            draft=bool(options.draft),
+            labels=options.labels or (),
+            reviewers=options.reviewers or (),
+        )
+        recorder.add(new_event("git", "push_started", {"branch": branch.name}))
         with span("git.push"):
+            ours = {*task.pr_heads, branch.commit}
             await repo.push(access, commit=branch.commit, branch=branch.name, ours=ours)
         with span("pull_request.open"):
-            return await provider.open_pull_request(
-                PullRequestWanted(
-                    head=branch.name,
-                    base=base,
-                    title=branch.text.title,
-                    description=redact(branch.text.description),
-                    draft=bool(options.draft),
-                    labels=options.labels or (),
-                    reviewers=options.reviewers or (),
-                )
-            )
+            return await provider.open_pull_request(wanted)
+
+    async def _started_from(self, task: Task, access: Access) -> str | None:
+        """The branch that the task named; another home than the one that ran it must ask."""
+        named = task.config.target_branch
+        return named if named and await self._mirrors.has_branch(access, named) else None
 
     async def _token(self, claim: Claim) -> str | None:
         return (await self._open_secrets(claim)).access_token

@@ -12,7 +12,7 @@ import pytest
 _ROOT = Path(__file__).parents[3]
 _LIMIT_SECONDS = 110
 _GROUPS = (
-    ("recovery", "webhooks"),
+    ("recovery", "webhooks", "publish"),
     ("submit", "claim", "lives", "start", "isolation", "sse", "output", "memory", "keys"),
 )
 

@@ -199,10 +199,11 @@ async def test_the_work_of_a_failed_task_can_be_published(site: Site, forge: For
 
 
 async def test_another_home_publishes_what_it_rebuilds(site: Site, forge: Forge) -> None:
-    """From the stored patch, with the same commit as the home that ran it would have made."""
+    """From the stored patch: the same commit, and the same target, as at the home that ran it."""
+    forge.repo.commit({"r.txt": "r"}, branch="release")
     async with AsyncExitStack() as stack:
         async with site.worker("a"):
-            task = await _done(site, forge, "write new.txt: x")
+            task = await _done(site, forge, "write new.txt: x", target_branch="release")
             await _publish(site, task)
             first = forge.heads()[f"codeforge/{task}"]
             await stack.enter_async_context(site.worker("b"))
@@ -211,6 +212,7 @@ async def test_another_home_publishes_what_it_rebuilds(site: Site, forge: Forge)
 
     assert found.status is State.PR_CREATED
     assert forge.heads()[f"codeforge/{task}"] == first
+    assert {pull.base for pull in forge.pulls} == {"release"}
 
 
 async def test_an_automatic_pull_request_follows_the_run(site: Site, forge: Forge) -> None:
