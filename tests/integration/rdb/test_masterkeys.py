@@ -276,6 +276,37 @@ async def test_what_is_written_meanwhile_is_not_overwritten(
     writer.close()
 
 
+async def test_a_cut_rewrap_goes_on_where_it_was(redis: Redis) -> None:
+    """
+    Killed anywhere, it has moved some values whole; the next one moves the others.
+    """
+    names = [f"k{number}" for number in range(40)]
+    async with living(redis, OLD) as box:
+        for name in names:
+            await put(redis, box, name)
+    ring = Keyring.of(NEW, [OLD])
+
+    class Killed(Box):
+        """Gone at its thirtieth value."""
+
+        left = 30
+
+        def reseal(self, tenant: str, name: str, record: str) -> str:
+            self.left -= 1
+            if not self.left:
+                raise SystemExit
+            return super().reseal(tenant, name, record)
+
+    with pytest.raises(SystemExit):
+        await values(redis).rewrap(Killed(ring.keys, ring.active), per_second=100_000)
+    for name in names:
+        await read(redis, ring.box(), name)
+    done = await values(redis).rewrap(ring.box(), per_second=100_000)
+
+    assert done.moved == 2 * len(names) - 29
+    assert set(await values(redis).count()) == {(NEW_KID, "keys"), (NEW_KID, "lists")}
+
+
 async def test_a_broken_value_is_counted_and_left(redis: Redis) -> None:
     """
     One record that does not open does not stop the others, and keeps its text for who can help.
