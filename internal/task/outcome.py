@@ -7,7 +7,7 @@ and in the webhook.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from internal.agent.model import Usage
 from internal.task.codec import (
@@ -19,7 +19,7 @@ from internal.task.codec import (
     storable,
 )
 from internal.task.event import encode
-from internal.task.model import Outcome, Task
+from internal.task.model import Failure, Outcome, Task
 from internal.task.pullrequest import PullRequestOptions
 from internal.task.state import State
 
@@ -28,6 +28,7 @@ _MOST = 1e12
 
 _RESULT_IN_EVENT = 2_000
 _RESULT_IN_WEBHOOK_BYTES = 16 * 1024
+_ERROR_IN_WEBHOOK_BYTES = 2 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ def finish_args(task: Task, outcome: Outcome) -> list[str | bytes]:
         "1" if work and work.truncated else "0",
         outcome.stored_diff or b"",
         _event_data(told, task.iteration),
-        _webhook_members(told),
+        _webhook_members(told, failure),
         _next_pull_request(task, outcome),
     ]
 
@@ -129,16 +130,25 @@ def _event_data(told: _Told, iteration: int) -> str:
     )
 
 
-def _webhook_members(told: _Told) -> str:
+def _webhook_members(told: _Told, failure: Failure | None) -> str:
     members: list[str] = []
     if told.result:
-        cut = told.result.encode()[:_RESULT_IN_WEBHOOK_BYTES].decode(errors="ignore")
-        members.append(f',"result":{encode(cut)}')
-        if cut != told.result:
+        result = _cut(told.result, _RESULT_IN_WEBHOOK_BYTES)
+        members.append(f',"result":{encode(result)}')
+        if result != told.result:
             members.append(',"result_truncated":true')
-    if told.failure:
-        members.append(f',"error":{told.error},"failure":{told.failure}')
+    if failure:
+        # An agent's last words may be long; the document has all of them.
+        message = _cut(failure.message, _ERROR_IN_WEBHOOK_BYTES)
+        if message != failure.message:
+            failure = replace(failure, message=message, detail=None)
+        members.append(f',"error":{encode(message)},"failure":{encode_failure(failure)}')
     if told.changes:
         members.append(f',"changes_summary":{told.changes}')
     members.append(f',"usage":{told.usage}')
     return "".join(members)
+
+
+def _cut(text: str, size: int) -> str:
+    """The begin of *text*, at most *size* bytes of UTF-8."""
+    return text.encode(errors="replace")[:size].decode(errors="ignore")

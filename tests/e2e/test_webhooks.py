@@ -88,6 +88,9 @@ def check_signature(secret: str, request: Received) -> None:
     assert Webhook(secret).verify(request.body, dict(request.headers))
     assert names["is_from_codeforge"](secret, request.headers, request.body)
     assert not names["is_from_codeforge"](secret, request.headers, request.body + b" ")
+    for signature in ("", "nonsense", "v1,ü v2,x"):
+        forged = {**request.headers, "webhook-signature": signature}
+        assert not names["is_from_codeforge"](secret, forged, request.body)
 
 
 async def _finish(client: Client, repository: Repo) -> str:

@@ -155,5 +155,20 @@ def test_the_end_of_a_run_is_valid_json_wherever_it_is_told(result: str) -> None
         assert webhook.get("result", "") == result
 
 
+@given(message=st.text(min_size=1, max_size=20_000))
+def test_the_webhook_of_a_failure_is_small_however_much_was_said(message: str) -> None:
+    """Its error has at most 2 KiB, the same in both places; the document has the whole message."""
+    failure = Failure(reason=Reason.AGENT_FAILED, message=message, detail={"exit": 1})
+
+    args = finish_args(_task(), Outcome(failure=failure))
+
+    webhook = json.loads(f'{{"x":0{args[16]!s}}}')
+    assert json.loads(args[2])["message"] == message
+    assert len(webhook["error"].encode()) <= 2_048
+    assert message.startswith(webhook["error"])
+    assert webhook["failure"]["message"] == webhook["error"]
+    assert webhook["failure"]["reason"] == "agent_failed"
+
+
 def _task() -> Task:
     return decode_task(DOCUMENT)

@@ -79,3 +79,19 @@ def test_a_secret_without_key_is_refused_without_being_shown(secret: str) -> Non
 
     assert "secret" in refused.value.fields
     assert "not base64!" not in refused.value.message
+
+
+def test_old_secrets_sign_beside_the_new_one() -> None:
+    """
+    One signature each, the newest first, with a blank between; the simple form has room for one.
+    """
+    newest, body = "hunter2-and-more", b'{"test": 2432232314}'
+    signer = Signer(newest, [STANDARD_SECRET])
+
+    signatures = signer.standard_signature("msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, body)
+
+    assert signatures.split(" ") == [
+        Signer(newest).standard_signature("msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, body),
+        "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+    ]
+    assert signer.body_signature(body) == Signer(newest).body_signature(body)
