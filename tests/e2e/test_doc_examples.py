@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -27,6 +28,7 @@ PAGES = sorted(
     str(path.relative_to(ROOT)) for path in [ROOT / "README.md", *ROOT.glob("docs/*.md")]
 )
 _LIMIT_SECONDS = 60
+_NUMBERS = itertools.count(1)
 _FINISHED = {"completed", "failed", "pr_created"}
 _REDIS_CLI = """#!{python}
 import os, sys
@@ -127,7 +129,7 @@ class Reader:
 
     def __init__(self, site: Deployment, page: str) -> None:
         self._site = site
-        name = page.replace("/", "-").removesuffix(".md")
+        name = f"{page.replace('/', '-').removesuffix('.md')}-{next(_NUMBERS)}"
         self._clone = site.directory / "readers" / name
         repository = Repo(site.repositories / f"{name}.git")
         repository.commit({"README.md": "# Test\n"}, message="First")
