@@ -19,13 +19,16 @@ from typing import Literal
 
 from internal.errors import CodeforgeError, Invalid
 from internal.process.leftovers import own_marker
+from internal.process.limits import Limits
 from internal.process.sandbox import Sandbox
 from internal.process.spec import Launcher, ProcessSpec, no_isolation
 from internal.process.supervise import start
+from internal.process.visible import system_directories
 
 Wanted = Literal["auto", "bwrap", "none"]
 
 PROGRAM = "bwrap"
+_MOST_PROCESSES = 8192  # threads count; ends a fork bomb, and no build
 _PROBE_SECONDS = 30.0  # takes 0.1 s
 _WRITTEN = "written"
 _SCRIPT = f'test ! -e "$1" && test $PPID = 1 && echo {_WRITTEN} >probe'
@@ -45,12 +48,16 @@ class Places:
         named = (self.data_dir, self.workspace_base, self.user_home)
         return tuple(dict.fromkeys((*named, *(path.resolve() for path in named))))
 
+    @property
+    def ours(self) -> tuple[Path, Path]:
+        """The two that no agent may read anything of, but what its run needs."""
+        return self.data_dir.resolve(), self.workspace_base.resolve()
+
     def shows_what_is_ours(self, path: Path) -> bool:
         """Whether *path* holds one of these directories, or is part of the two that are ours."""
         real = path.resolve()
-        ours = (self.data_dir.resolve(), self.workspace_base.resolve())
         return any(own.is_relative_to(real) for own in self.private) or any(
-            real.is_relative_to(own) for own in ours
+            real.is_relative_to(own) for own in self.ours
         )
 
 
@@ -68,6 +75,14 @@ class Isolation:
         if self.sandbox is None:
             return no_isolation
         return self.sandbox.launcher(readable=readable, programs=programs)
+
+    @property
+    def limits(self) -> Limits:
+        """
+        Of each run. Since Linux 5.14 the count of processes is that of the sandbox; before, and
+        without one, it is that of the user, where no number is right. Root's are not counted.
+        """
+        return Limits(processes=_MOST_PROCESSES if self.sandbox else None)
 
 
 NOT_WANTED = Isolation(name="none")
@@ -91,17 +106,27 @@ async def find_isolation(
             raise Invalid(f"{path} would show agents what they must not see.")
     if wanted == "none":
         return NOT_WANTED
+    isolation = await _probe(places, tuple(readable), environment)
+    if isolation.sandbox is None and wanted == "bwrap":
+        raise Invalid(f"workers.isolation is bwrap, which does not work here: {isolation.reason}.")
+    return isolation
+
+
+async def _probe(
+    places: Places, readable: tuple[Path, ...], environment: Mapping[str, str]
+) -> Isolation:
+    """What works here."""
+    for own in places.ours:
+        if any(own.is_relative_to(system) for system in system_directories()[1]):
+            return Isolation(name="none", reason=f"{own} lies where every agent may read")
     program = shutil.which(PROGRAM, path=environment.get("PATH"))
-    reason = "bubblewrap (bwrap) is not installed"
-    if program is not None:
-        sandbox = Sandbox(bubblewrap=program, private=places.private, readable=tuple(readable))
-        failure = await _try(sandbox, places.workspace_base, environment)
-        if failure is None:
-            return Isolation(name="bwrap", sandbox=sandbox)
-        reason = explain(failure)
-    if wanted == "bwrap":
-        raise Invalid(f"workers.isolation is bwrap, which does not work here: {reason}.")
-    return Isolation(name="none", reason=reason)
+    if program is None:
+        return Isolation(name="none", reason="bubblewrap (bwrap) is not installed")
+    sandbox = Sandbox(bubblewrap=program, private=places.private, readable=readable)
+    failure = await _try(sandbox, places.workspace_base, environment)
+    if failure is not None:
+        return Isolation(name="none", reason=explain(failure))
+    return Isolation(name="bwrap", sandbox=sandbox)
 
 
 def explain(failure: str) -> str:

@@ -269,6 +269,7 @@ class AgentHost:
             event_limits=self._settings.event_limits,
             output_path=output,
             launcher=self.isolation.launcher(readable=readable, programs=programs),
+            process_limits=self.isolation.limits,
             outage_grace_seconds=self._settings.outage_grace_seconds,
         )
 

@@ -106,3 +106,17 @@ async def test_a_readable_path_must_not_show_what_is_ours(places: Places, tmp_pa
     for path in (tmp_path, link, places.data_dir / "secrets", Path("/")):
         with pytest.raises(Invalid, match="must not see"):
             await find_isolation("none", places, readable=[path], environment={})
+
+
+async def test_a_data_dir_among_programs_cannot_be_hidden(tmp_path: Path) -> None:
+    """
+    Agents read all of /usr.
+    """
+    places = Places(
+        data_dir=Path("/usr/local/codeforge"), workspace_base=tmp_path, user_home=tmp_path
+    )
+
+    found = await find("auto", places, dict(os.environ))
+
+    assert found.name == "none"
+    assert "/usr/local/codeforge lies where every agent may read" in str(found.reason)
