@@ -125,6 +125,8 @@ class GitLab:
             **_texts(request, draft=request.draft),
             "source_branch": request.head,
             "target_branch": request.base,
+            # A fork may be set to send its merge requests upstream.
+            "target_project_id": (await self._project()).id,
         }
         reply = await self._api.call("POST", f"{await self._path()}/merge_requests", body=body)
         if reply.status == 409:

@@ -2,7 +2,8 @@
 A double of GitLab's REST API with a project in a subgroup.
 
 Kept from the real one: the project's id is its number or its whole path in one encoded part, a
-draft is a prefix of the title, reviewers are replaced, the free tier keeps one of them.
+draft is a prefix of the title, reviewers are replaced, the free tier keeps one of them. Without a
+target project it behaves as a fork that was set to target its origin.
 """
 
 from __future__ import annotations
@@ -66,6 +67,8 @@ class GitLabDouble(HostDouble):
 
     def _create(self, body: Json) -> Answer:
         head, base = str(body["source_branch"]), str(body["target_branch"])
+        if body.get("target_project_id") != PROJECT_ID:
+            return _missing("Project")
         if head not in self.branches:
             return 400, {"message": {"source_branch": ["does not exist"]}}
         if base not in self.branches:
