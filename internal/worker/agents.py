@@ -119,6 +119,11 @@ class AgentHost:
         values = (self._settings.environment.get(name, "") for name in names)
         return tuple(value for value in values if len(value) >= _SHORTEST_SECRET)
 
+    def has_credential(self, agent: Agent, tenant: str) -> bool:
+        """Whether this worker's environment lets *agent* reach its model for that tenant."""
+        environment = self._environment_for(agent, tenant)
+        return any(environment.get(name) for name in agent.credential_names)
+
     async def probe(self) -> Mapping[str, Probe]:
         """Look which CLIs can run here; kept for `record` and the event of a start."""
         names = list(self._agents)

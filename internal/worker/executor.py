@@ -120,7 +120,11 @@ class Executor:
                 model_provider=agent.model_provider,
             )
         )
-        return replace(secrets, mcp_servers=await servers_of(self._mcp, self._box, claim))
+        return replace(
+            secrets,
+            mcp_servers=await servers_of(self._mcp, self._box, claim),
+            from_environment=self._agents.has_credential(agent, claim.task.tenant),
+        )
 
     async def _steps(self, run: Run, agent: Agent, secrets: Secrets) -> End:
         """Prepare, run, keep; every early end is an exception."""

@@ -25,6 +25,8 @@ class Secrets:
     git: Resolved | None = None
     model: Resolved | None = None
     mcp_servers: tuple[McpServer, ...] = ()
+    from_environment: bool = False
+    """The agent finds a credential for its model in what the worker gives it."""
 
     @property
     def access_token(self) -> str | None:
@@ -46,7 +48,9 @@ class Secrets:
     def key_source(self) -> str | None:
         """Where the credential is from: the git token's source, without one the model key's."""
         first = self.git or self.model
-        return first.source if first else None
+        if first is None:
+            return "environment" if self.from_environment else None
+        return first.source
 
     def values(self) -> tuple[str, ...]:
         """What must not appear in anything the run produces."""

@@ -236,6 +236,22 @@ async def test_fault_a11_the_workers_own_model_key_is_used(site: Site, telling: 
     await site.settle()
 
 
+async def test_another_credential_of_the_worker_is_told_too(
+    site: Site, telling: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A CLI may be logged in otherwise than by a key.
+    """
+    monkeypatch.delenv("ANTHROPIC_API_KEY")
+    monkeypatch.setenv("ANTHROPIC_AUTH_TOKEN", "t" * 40)
+
+    async with site.worker(CLI__CLAUDE_CODE__PATH=telling):
+        found = await site.finished(await site.submit("do it", cli="claude-code"))
+
+    assert (found.result, found.key_source) == ("0 none", "environment")
+    await site.settle()
+
+
 async def test_a_registered_model_key_is_given_with_its_address(site: Site, telling: str) -> None:
     """
     It replaces the worker's, and goes only where it belongs.
