@@ -124,3 +124,41 @@ def test_a_disk_that_cannot_be_written_is_a_failure(examine: Examine) -> None:
 def test_a_git_is_judged_by_its_version(said: str, level: Level) -> None:
     """The fixes of July 2025 came to each series by itself."""
     assert judge_git(said).level is level
+
+
+def test_what_isolates_agents_is_tried_out(examine: Examine, tmp_path: Path) -> None:
+    """A machine that cannot is a warning, and a failure where it was asked for."""
+    bare = {"PATH": os.path.dirname(CODEFORGE)}  # no bubblewrap there
+
+    _, tried = examine({})
+    _, warned = examine(bare)
+    status, refused = examine({**bare, "CODEFORGE_WORKERS__ISOLATION": "bwrap"})
+
+    assert tried["isolation"]["level"] in {"ok", "warn"}
+    assert warned["isolation"]["level"] == "warn"
+    assert "not installed" in warned["isolation"]["message"]
+    assert (status, refused["isolation"]["level"]) == (1, "fail")
+
+
+def test_nothing_starts_without_the_isolation_that_is_wanted(tmp_path: Path) -> None:
+    """The message names the setting and what is missing."""
+    environment = {
+        "PATH": os.path.dirname(CODEFORGE),
+        "HOME": str(tmp_path),
+        "CODEFORGE_WORKERS__ISOLATION": "bwrap",
+    }
+
+    done = subprocess.run(
+        [CODEFORGE, "up"],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_SECONDS,
+        check=False,
+    )
+
+    assert done.returncode != 0
+    assert "workers.isolation" in done.stderr
+    assert "not installed" in done.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 
 import internal
+from internal.errors import Invalid
 from internal.task.state import State
+from tests.support.chaos_cli import shell_cli
 from tests.support.chaos_site import TENANT, Site
 from tests.support.intruder import intruder_cli
 from tests.support.isolation import need_sandbox
@@ -176,6 +178,48 @@ async def test_without_isolation_all_of_it_lies_open(scene: Scene) -> None:
         "bwrap",
         "none",
     )
+
+
+async def test_a_worker_that_must_isolate_and_cannot_does_not_start(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    No task is claimed by it.
+    """
+    monkeypatch.setenv("PATH", "/nowhere")
+
+    with pytest.raises(Invalid, match=r"workers\.isolation is bwrap"):
+        async with site.worker(WORKERS__ISOLATION="bwrap"):
+            pass
+
+    assert await site.registered() == []
+
+
+async def test_the_repository_is_whole_in_the_sandbox_and_can_be_committed_to(
+    site: Site, tmp_path: Path
+) -> None:
+    """
+    Its objects are the mirror's, which the agent can read and not write; a follow-up goes on there.
+    """
+    await need_sandbox(tmp_path)
+    agent = shell_cli(
+        site.directory,
+        "echo x >> new.txt && git add new.txt && git commit -qm more && git fsck 2>&1 && "
+        """echo "{\\"type\\":\\"result\\",\\"text\\":\\"$(git log --oneline | wc -l)\\"}" """,
+    )
+    async with site.worker(CLI__DEMO__PATH=agent):
+        task = await site.submit("x")
+        first = await site.finished(task)
+        await site.instruct(task, "again")
+        second = await site.finished(task)
+
+    alternates = [*site.layout().task(task).glob("*/tree/.git/objects/info/alternates")]
+    assert first.status is second.status is State.COMPLETED
+    assert (first.result, second.result) == ("2", "3")
+    assert len(alternates) == 1
+    assert site.layout().mirrors.as_posix() in alternates[0].read_text()
+    assert b"+x\n+x\n" in await site.patch(task)
+    await site.settle()
 
 
 async def test_neither_arguments_nor_environment_of_the_sandbox_hold_a_secret(
