@@ -68,7 +68,7 @@ class _Pool(BlockingConnectionPool):
 
     def make_connection(self) -> AbstractConnection:
         connection = cast("AbstractConnection", super().make_connection())  # type: ignore[no-untyped-call]
-        connection.pack_command = _pack  # type: ignore[method-assign]
+        setattr(connection, "pack_command", _pack)  # noqa: B010 -- type checkers differ on methods
         return connection
 
 

@@ -38,5 +38,6 @@ def test_the_settings_that_are_named_exist(page: str) -> None:
     variables = re.findall(r"CODEFORGE_([A-Z]+__[A-Z_]+)", text)
 
     named = {*keys, *(name.replace("__", ".").lower() for name in variables)}
-    assert named - {*known, "queue.depth"} == set()
+    pages = {path.name for path in ROOT.glob("docs/*.md")}
+    assert named - {*known, *pages, "queue.depth"} == set()
     assert named

@@ -10,7 +10,7 @@ from internal.access.model import Caller, including, is_name, is_tenant
 @pytest.mark.parametrize(
     ("given", "closed"),
     [
-        ([], set()),
+        ([], set[str]()),
         (["read"], {"read"}),
         (["tasks"], {"read", "tasks"}),
         (["admin"], {"read", "tasks", "admin"}),
