@@ -76,6 +76,7 @@ class Mailroom:
         """Write a delivery that is due now, for *url* or a registered endpoint; its id."""
         event, task = f"evt_{name}", name.partition("_")[0]
         delivery = f"{event}_{endpoint}" if endpoint else event
+        now = time.time_ns() // 1_000_000
         record = {
             "id": delivery,
             "event_id": event,
@@ -86,7 +87,7 @@ class Mailroom:
             "event": "task.completed",
             "attempts": "0",
             "tries": "0",
-            "created_at": "1",
+            "created_at": str(now),
             "trace_id": "trace-1",
         }
         keys = self.keys
@@ -97,7 +98,7 @@ class Mailroom:
             pipe.zadd(keys.outbox(), {delivery: 0})
             pipe.lpush(keys.outbox_bell(), "1")
             for index in (keys.tenant_deliveries(tenant), keys.task_deliveries(tenant, task)):
-                pipe.zadd(index, {delivery: 1})
+                pipe.zadd(index, {delivery: now})
                 pipe.expire(index, 600)
             await pipe.execute()
         return delivery

@@ -64,7 +64,7 @@ end
 
 local function serve(id)
   local f = redis.call('HMGET', P .. 'delivery:' .. id, 'tenant', 'task_id', 'url', 'event', 'event_id', 'trace_id',
-    'traceparent', 'tries', 'endpoint')
+    'traceparent', 'tries', 'endpoint', 'asked')
   if not f[1] then return redis.call('ZREM', P .. 'outbox', id) end
   local d = {tenant = f[1], task = f[2], event = f[4], event_id = f[5], trace_id = f[6], traceparent = f[7],
     tries = f[8], endpoint = f[9]}
@@ -77,6 +77,7 @@ local function serve(id)
   local origin = origin_of(url)
   local destination = d.tenant .. '/' .. (d.endpoint ~= '' and d.endpoint or origin)
   local own, all = places[destination] or tonumber(ARGV[4]), places[d.tenant] or tonumber(ARGV[5])
+  if own == -1 and f[10] == '1' and d.tries == '0' then own = 1 end -- somebody waits for it, so it is the probe
   if own <= 0 or all <= 0 then
     crowd[#crowd + 1] = {id, own <= 0 and destination or d.tenant, own == -1}
   elseif lease_to(id, d, url, secrets, origin, destination) then

@@ -8,6 +8,7 @@ if not known[1] then return {'missing'} end
 if known[2] then return {'off'} end
 local id = ARGV[3] .. '_' .. endpoint
 if redis.call('EXISTS', P .. 'delivery:' .. id) == 0 then
-  post({id = ARGV[3], type = 'webhook.test', tenant = tenant, task = ARGV[5], body = ARGV[4]}, {{endpoint = endpoint}})
+  post({id = ARGV[3], type = 'webhook.test', tenant = tenant, task = ARGV[5], body = ARGV[4],
+    asked = '1'}, {{endpoint = endpoint}})
 end
 return {'ok', id}

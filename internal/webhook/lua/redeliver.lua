@@ -15,7 +15,7 @@ if f[6] ~= '' then
   if endpoint[2] then return {'endpoint_off'} end
 end
 redis.call('HDEL', key, 'status', 'token')
-redis.call('HSET', key, 'redelivered', op, 'tries', '0')
+redis.call('HSET', key, 'redelivered', op, 'tries', '0', 'asked', '1')
 redis.call('PERSIST', key)
 redis.call('ZADD', P .. 'outbox', NOW, id)
 ring(P .. 'outbox:bell')

@@ -295,6 +295,31 @@ async def test_a_dead_endpoint_is_left_alone_and_probed(
         await eventually(all_delivered)
 
 
+async def test_what_somebody_asks_for_is_sent_although_the_breaker_is_open(
+    mailroom: Mailroom, receiver: Receiver, time: VirtualTime
+) -> None:
+    """
+    Who has mended a receiver does not wait for the next probe: a test or a redelivery is one, and
+    its success lets everything through.
+    """
+    receiver.answer(Reply(status=500))
+    made = await mailroom.register(receiver.url())
+    for number in range(5):
+        await mailroom.post(name=f"t{number}_1", endpoint=made.endpoint.id)
+
+    async with dispatching(mailroom.outbox, schedule=Schedule(waits=()), clock=time):
+        for number in range(5):
+            await mailroom.until(f"evt_t{number}_1_{made.endpoint.id}", status="failed")
+        waiting = await mailroom.post(name="later_1", endpoint=made.endpoint.id)
+        receiver.answer(Reply(status=200))
+        tested = await mailroom.registry.send_test("default", made.endpoint.id)
+        await mailroom.until(tested, status="delivered")
+        await mailroom.log.redeliver("default", f"evt_t0_1_{made.endpoint.id}")
+        await mailroom.until(f"evt_t0_1_{made.endpoint.id}", status="delivered")
+        await time.advance(31)
+        await mailroom.until(waiting, status="delivered")
+
+
 async def test_the_log_of_a_delivery_keeps_ten_attempts_and_no_secret(
     mailroom: Mailroom, receiver: Receiver
 ) -> None:

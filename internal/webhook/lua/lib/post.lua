@@ -20,7 +20,7 @@ local function trim_deliveries(tenant)
   end
 end
 
--- event: {id, type, tenant, task, trace_id, traceparent, body}; to: list of {url = ...} or {endpoint = ...}
+-- event: {id, type, tenant, task, trace_id, traceparent, body, asked: '1' when somebody waits for it}; to: list of {url = ...} or {endpoint = ...}
 local function post(event, to)
   if #to == 0 then return end
   local task = tenant_key(event.tenant, 'task:' .. event.task)
@@ -32,7 +32,8 @@ local function post(event, to)
     redis.call('HSET', P .. 'delivery:' .. id, 'id', id, 'event_id', event.id, 'event', event.type, 'tenant', event.tenant,
       'task_id', event.task, 'endpoint', endpoint, 'url', destination.url or '', 'trace_id', event.trace_id or '',
       'traceparent', event.traceparent or '',
-      'created_at', text(NOW), 'attempts', '0', 'tries', '0')
+      'created_at', text(NOW), 'attempts', '0', 'tries', '0',
+      'asked', event.asked or '')
     redis.call('ZADD', P .. 'outbox', NOW, id)
     redis.call('ZADD', tenant_key(event.tenant, 'deliveries'), NOW, id)
     redis.call('ZADD', task .. ':deliveries', NOW, id)
