@@ -22,7 +22,8 @@ import struct
 from internal.process.spawn import FIRST_FILE, Order, StartError, spawn
 
 _START_SECONDS = 20.0  # takes 20 ms; a front may wait for a dead network disk
-_COMPLAINT_BYTES = 2000
+_COMPLAINT_BYTES = 500  # more than one packet takes is too much
+_STATUSES = range(-signal.NSIG, 256)
 _CREDENTIALS = struct.Struct("3i")
 
 
@@ -40,12 +41,16 @@ class Enclosed:
         return self._inside.fileno()
 
     def status(self) -> int | None:
-        """How the agent ended, when that was said since the last call."""
+        """
+        How the agent ended, when that was said since the last call.
+
+        The agent could speak for its first process, so what is no status counts as nothing.
+        """
         try:
-            words = self._inside.recv(64).split()
-        except OSError:  # nothing said, or nobody there any more
+            status = int(self._inside.recv(64).removeprefix(b"exited "))
+        except (OSError, ValueError):  # nothing said, or nobody there any more
             return None
-        return int(words[1]) if words else None
+        return status if status in _STATUSES else None
 
     def kill(self) -> None:
         """Kill the front, and with it everything inside; only before it is reaped."""

@@ -10,9 +10,10 @@ no further user namespace can be made. Network and kernel are shared (docs/isola
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -155,8 +156,16 @@ def bubblewrap_arguments(view: View) -> list[str]:
     return [*arguments, "--remount-ro", "/"]
 
 
-def _by_both_names(paths: Iterable[Path]) -> list[Path]:
-    """Each path, and what it resolves to: programs ask for one or the other."""
+def _by_both_names(paths: Sequence[Path]) -> list[Path]:
+    """
+    Each path, and what it resolves to: programs ask for one or the other.
+
+    Raises:
+        OSError: one is a link itself, which only an agent that was not isolated can have made.
+    """
+    for path in paths:
+        if path.is_symlink():
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
     return list(dict.fromkeys(name for path in paths for name in (path.resolve(), path)))
 
 

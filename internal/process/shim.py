@@ -201,7 +201,7 @@ class Shim:
             if number == signal.SIGKILL:
                 self._doom("ended")
             elif not self._exited:  # reaped, its id may be another group's
-                with contextlib.suppress(PermissionError):
+                with contextlib.suppress(PermissionError, ProcessLookupError):
                     os.killpg(self._agent, number)
                 self._thaw()
         return self._steps[0][0] if self._steps else None

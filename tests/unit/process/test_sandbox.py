@@ -61,6 +61,18 @@ def test_certificates_that_the_environment_names_can_be_read(tmp_path: Path) -> 
     assert "/corp/ca.pem" in front.argv
 
 
+def test_a_workspace_that_became_a_link_is_not_mounted(tmp_path: Path) -> None:
+    """
+    An earlier run without isolation could have put it there, to have its target made writable.
+    """
+    link = tmp_path / "tree"
+    link.symlink_to("/etc")
+    launch = Sandbox(bubblewrap="/usr/bin/bwrap", private=()).launcher()
+
+    with pytest.raises(OSError, match="symbolic links"):
+        launch(["/bin/true"], {"PATH": "/usr/bin", "HOME": str(tmp_path)}, link)
+
+
 def test_a_program_is_followed_to_its_interpreter(tmp_path: Path) -> None:
     """
     From a link on the PATH through the package that it is in to what its first line names; a `bin`
