@@ -156,7 +156,7 @@ class Dispatcher:
         attempt = await self._attempt(delivery)
         delivered = attempt.verdict is Verdict.DELIVERED
         now = self._clock.monotonic()
-        self._traffic.ended(delivery.destination, now, delivered=delivered)
+        self._traffic.ended(delivery.destination, now, delivered=delivered, seconds=attempt.seconds)
         retry_in_seconds = None
         if attempt.verdict is Verdict.FAILED:
             retry_in_seconds = self._schedule.next_wait(delivery.tries + 1, attempt, self._random)

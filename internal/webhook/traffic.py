@@ -35,6 +35,13 @@ class Room:
 
 
 @dataclass(slots=True)
+class _Busy:
+    attempts: int = 0
+    seconds: float = 0
+    """How long its last attempt took: a place is free again about then."""
+
+
+@dataclass(slots=True)
 class _Trouble:
     failures: int = 0
     open_until: float = 0
@@ -46,20 +53,19 @@ class Traffic:
     def __init__(self, *, places: int, tenant_places: int) -> None:
         self.places = places
         self.tenant_places = tenant_places
-        self._busy: dict[str, int] = {}
+        self._busy: dict[str, _Busy] = {}
         self._tenants: dict[str, int] = {}
         self._trouble: OrderedDict[str, _Trouble] = OrderedDict()
 
     def started(self, destination: str) -> None:
         """An attempt begins."""
         tenant = _tenant(destination)
-        self._busy[destination] = self._busy.get(destination, 0) + 1
+        self._busy.setdefault(destination, _Busy()).attempts += 1
         self._tenants[tenant] = self._tenants.get(tenant, 0) + 1
 
-    def ended(self, destination: str, now: float, *, delivered: bool) -> None:
-        """An attempt is over; pairs with `started`."""
-        _leave(self._busy, destination)
-        _leave(self._tenants, _tenant(destination))
+    def ended(self, destination: str, now: float, *, delivered: bool, seconds: float = 0) -> None:
+        """An attempt is over, after *seconds*; pairs with `started`."""
+        self._leave(destination, seconds)
         if delivered:
             self._trouble.pop(destination, None)
             return
@@ -87,8 +93,20 @@ class Traffic:
             pause = trouble.open_until - now
             return Room(name=destination, places=-1, put_off_seconds=pause)
         is_probed = trouble.failures >= _FAILURES_TO_OPEN
-        free = (1 if is_probed else self.places) - self._busy.get(destination, 0)
-        return Room(name=destination, places=max(free, 0), put_off_seconds=_CROWD_SECONDS)
+        busy = self._busy.get(destination, _Busy())
+        free = (1 if is_probed else self.places) - busy.attempts
+        # A long line for a slow receiver is looked at no more often than places come free.
+        put_off = max(_CROWD_SECONDS, busy.seconds)
+        return Room(name=destination, places=max(free, 0), put_off_seconds=put_off)
+
+    def _leave(self, destination: str, seconds: float) -> None:
+        tenant, busy = _tenant(destination), self._busy[destination]
+        busy.attempts, busy.seconds = busy.attempts - 1, seconds
+        if not busy.attempts:
+            del self._busy[destination]
+        self._tenants[tenant] -= 1
+        if not self._tenants[tenant]:
+            del self._tenants[tenant]
 
 
 def _pause_seconds(failures: int) -> float:
@@ -101,9 +119,3 @@ def _pause_seconds(failures: int) -> float:
 
 def _tenant(destination: str) -> str:
     return destination.partition("/")[0]
-
-
-def _leave(counts: dict[str, int], name: str) -> None:
-    counts[name] -= 1
-    if not counts[name]:
-        del counts[name]

@@ -107,6 +107,18 @@ def test_a_success_in_between_keeps_the_breaker_shut() -> None:
     assert room(flaky) is None
 
 
+def test_a_long_line_for_a_slow_receiver_is_put_off_for_longer() -> None:
+    """
+    As long as an attempt takes there; looking more often would find no place.
+    """
+    slow = traffic()
+    for _ in range(4):
+        slow.started(BUSY)
+    slow.ended(BUSY, 0, delivered=True, seconds=7.5)
+
+    assert room(slow) == Room(name=BUSY, places=1, put_off_seconds=7.5)
+
+
 def test_what_is_remembered_of_failures_is_bounded() -> None:
     """
     A tenant that makes up hosts fills no memory; the newest are kept.
