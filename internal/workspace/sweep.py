@@ -19,6 +19,9 @@ from internal.clock import Clock
 from internal.errors import CodeforgeError
 from internal.workspace.manager import Held, Workspaces
 
+_SECOND_ROUND_SECONDS = 30.0
+"""By then the leases of a worker that was killed before this one began have ended."""
+
 TaskRef = tuple[str, str]
 """Tenant and task."""
 
@@ -86,13 +89,15 @@ class Sweep:
         self._rung.set()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Sweep at once and then at each interval, until *stop* is set."""
+        """Sweep at once, soon again, and then at each interval, until *stop* is set."""
         loop = asyncio.get_running_loop()
+        pause_seconds = min(_SECOND_ROUND_SECONDS, self._interval_seconds)
         stopping = asyncio.create_task(stop.wait())
         try:
             while not stop.is_set():
                 await self._logged(self.sweep())
-                due = loop.time() + self._interval_seconds
+                due = loop.time() + pause_seconds
+                pause_seconds = self._interval_seconds
                 while not stop.is_set() and loop.time() < due:
                     await self._rest(stopping, due - loop.time())
                     await self._logged(self._erase_rung())
