@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from internal.rdb.embedded import EmbeddedRedis
 from internal.task.pullrequest import PullRequestOptions
 from internal.task.state import State
 from tests.support.chaos_site import TENANT, Site
@@ -64,6 +67,31 @@ async def test_fault_a7_a_worker_killed_while_it_publishes_leaves_one_pull_reque
         f"codeforge/{task}" for task in (pushed, opened)
     )
     assert forge.complaints == []
+    await site.settle()
+
+
+async def test_redis_may_be_away_while_a_pull_request_is_opened(
+    site: Site, forge: Forge, redis: EmbeddedRedis
+) -> None:
+    """The worker says so once Redis is back; nobody does it a second time."""
+    worker = await site.start()
+    task = await _done(site, forge, "write a: x")
+    back = threading.Event()
+    held: list[str] = []
+    forge.faults.append(Fault(method="GET", path="/pulls", hold=_hold(held, "asked", back)))
+    await _publish(site, task)
+    await until("the host is asked", lambda: held == ["asked"])
+
+    assert redis.pid is not None
+    os.kill(redis.pid, signal.SIGKILL)
+    await redis.wait_ended()
+    back.set()
+    await until("the worker waits for Redis", lambda: "redis.awaited" in worker.log())
+    await redis.start()
+    found = await site.finished(task)
+
+    assert (found.status, found.lost, found.attempt) == (State.PR_CREATED, 0, 1)
+    assert len(forge.pulls) == 1
     await site.settle()
 
 

@@ -21,6 +21,7 @@ from tests.support.chaos_site import TENANT, Site
 from tests.support.forge import Forge, open_forge
 from tests.support.hosts.double import TOKEN, Fault
 from tests.support.repos import git
+from tests.support.waiting import until
 
 _DOMAINS = "CODEFORGE_GIT__PROVIDER_DOMAINS"
 
@@ -232,7 +233,10 @@ async def test_the_work_of_a_failed_task_can_be_published(site: Site, forge: For
 
 
 async def test_another_home_publishes_what_it_rebuilds(site: Site, forge: Forge) -> None:
-    """From the stored patch: the same commit, and the same target, as at the home that ran it."""
+    """
+    From the stored patch: the same commit, and the same target, as at the home that ran it. Until
+    it pushes it can be cancelled: then everything is as it was.
+    """
     forge.repo.commit({"r.txt": "r"}, branch="release")
     # Redis was spoken to just now: else nothing is moved from a home for a whole lease.
     now = int(time.time() * 1000)
@@ -245,8 +249,10 @@ async def test_another_home_publishes_what_it_rebuilds(site: Site, forge: Forge)
             first = forge.heads()[f"codeforge/{task}"]
             await stack.enter_async_context(site.worker("b"))
         git("update-ref", "-d", f"refs/heads/codeforge/{task}", cwd=forge.repo.path)
+        cancelled = await _cancel_while_it_fetches(site, forge, task)
         found = await _publish(site, task)
 
+    assert (cancelled.status, cancelled.pr_reason) == (State.PR_CREATED, "canceled")
     assert found.status is State.PR_CREATED
     assert forge.heads()[f"codeforge/{task}"] == first
     assert {pull.base for pull in forge.pulls} == {"release"}
@@ -333,6 +339,22 @@ async def _done(site: Site, forge: Forge, prompt: str, **config: Any) -> str:
 async def _publish(site: Site, task: str, options: PullRequestOptions | None = None) -> Task:
     await site.core.publishing.publish(TENANT, task, options or PullRequestOptions())
     return await site.finished(task)
+
+
+async def _cancel_while_it_fetches(site: Site, forge: Forge, task: str) -> Task:
+    """The task after a create-pr that was cancelled while its worker fetched the repository."""
+    asked = len(forge.server.requests)
+    forge.server.packs_may_go.clear()
+    await site.core.publishing.publish(TENANT, task, PullRequestOptions())
+    await until(
+        "the worker fetches",
+        lambda: sum("POST" in request for request in forge.server.requests[asked:]) > 1,
+    )
+    await site.cancel(task)
+    found = await site.finished(task)
+    forge.server.packs_may_go.set()
+    assert f"codeforge/{task}" not in forge.heads()
+    return found
 
 
 async def _refusal(site: Site, task: str) -> str | None:
