@@ -15,7 +15,7 @@ SHELL := /bin/sh
 
 VENV := .venv
 BIN := $(VENV)/bin
-JOBS := 2
+JOBS := 4
 TESTS := tests
 DEMO :=
 BENCH :=
