@@ -19,6 +19,9 @@ from internal.task.refusal import refused
 _FEWEST_KINDS = 10
 """Different characters; a placeholder (`ghp_xxxx...`) has fewer."""
 
+_LARGEST_OLD_BYTES = 64 << 20
+"""Of a file as it was before; a larger one is not held in memory, so what is found counts as new."""
+
 # Literal to look for first, and the shape around it. Each is bounded.
 _SHAPES: tuple[tuple[bytes, re.Pattern[bytes]], ...] = tuple(
     (literal, re.compile(rb"(?<![A-Za-z0-9_-])" + shape, re.ASCII))
@@ -68,7 +71,8 @@ async def check_secrets(
 async def _is_new(
     reader: ChangeReader, change: Change, sizes: Mapping[str, int], found: Iterable[bytes]
 ) -> bool:
-    there = {change.old: sizes[change.old]} if change.had_content else {}
+    is_readable = change.had_content and sizes[change.old] <= _LARGEST_OLD_BYTES
+    there = {change.old: sizes[change.old]} if is_readable else {}
     old = b"".join([content async for _, content in reader.read(there)])
     return any(secret not in old for secret in found)
 
