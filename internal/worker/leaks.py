@@ -20,7 +20,7 @@ _FEWEST_KINDS = 10
 """Different characters; a placeholder (`ghp_xxxx...`) has fewer."""
 
 _LARGEST_OLD_BYTES = 64 << 20
-"""Of a file as it was before; a larger one is not held in memory, so what is found counts as new."""
+"""Of a file as it was; a larger one is not held in memory, and what is found counts as new."""
 
 # Literal to look for first, and the shape around it. Each is bounded.
 _SHAPES: tuple[tuple[bytes, re.Pattern[bytes]], ...] = tuple(
