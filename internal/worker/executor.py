@@ -8,7 +8,7 @@ reported; a lost one counts for nothing, on disk neither.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from random import Random
 from typing import Any, TypeVar
@@ -18,10 +18,7 @@ import structlog
 from internal.agent.base import Agent
 from internal.agent.model import AgentRequest, Ending
 from internal.clock import Clock
-from internal.crypto.box import Box
 from internal.errors import CodeforgeError, Fenced
-from internal.keys.resolver import KeyResolver
-from internal.mcp.registry import McpRegistry
 from internal.redact import KNOWN
 from internal.task.event import new_event
 from internal.task.model import Claim, Failure, Outcome
@@ -33,14 +30,13 @@ from internal.worker import failure as failures
 from internal.worker.agents import AgentHost, Ended
 from internal.worker.keep import keep_work
 from internal.worker.lease import Hold, Stop
-from internal.worker.mcp import servers_of
-from internal.worker.patience import until_answered, until_written
+from internal.worker.patience import until_written
 from internal.worker.prepare import Prepared, Preparer
 from internal.worker.prompt import prompt_of, rebuilt_prompt
 from internal.worker.recorder import Recorder
 from internal.worker.report import End, HandBack, run_reported
 from internal.worker.run import Run
-from internal.worker.secrets import Secrets, open_secrets
+from internal.worker.secrets import Secrets, SecretSource
 from internal.worker.stopping import Stopped, until_stopped
 from internal.worker.watchdog import LimitKind, Limits
 from internal.workspace.manager import Workspaces
@@ -63,22 +59,15 @@ class Executor:
         workspaces: Workspaces,
         agents: AgentHost,
         *,
-        mcp: McpRegistry,
-        box: Box,
-        resolver: KeyResolver,
-        domains: Mapping[str, str],
+        secrets: SecretSource,
         clock: Clock,
         random: Random,
     ) -> None:
-        """*domains* is the setting `git.provider_domains`."""
         self._queue = queue
         self._preparer = preparer
         self._workspaces = workspaces
         self._agents = agents
-        self._mcp = mcp
-        self._box = box
-        self._resolver = resolver
-        self._domains = domains
+        self._secrets = secrets
         self._clock = clock
         self._random = random
 
@@ -96,7 +85,7 @@ class Executor:
         """All steps up to the end that is to be reported. Raises Fenced."""
         try:
             agent = self._agents.find(run.claim.task.config.cli)
-            secrets = await self._until_stopped(run, self._secrets(run.claim, agent))
+            secrets = await self._until_stopped(run, self._open_secrets(run.claim, agent))
             with KNOWN.using(*secrets.values()):
                 return await self._steps(run, agent, secrets)
         except Stopped as stopped:
@@ -110,21 +99,10 @@ class Executor:
                 log.exception("run.failed")
             return self._fail(run, failures.of_error(error), Outcome())
 
-    async def _secrets(self, claim: Claim, agent: Agent) -> Secrets:
-        secrets = await until_answered(
-            lambda: open_secrets(
-                self._box,
-                self._resolver,
-                claim,
-                domains=self._domains,
-                model_provider=agent.model_provider,
-            )
-        )
-        return replace(
-            secrets,
-            mcp_servers=await servers_of(self._mcp, self._box, claim),
-            from_environment=self._agents.has_credential(agent, claim.task.tenant),
-        )
+    async def _open_secrets(self, claim: Claim, agent: Agent) -> Secrets:
+        found = await self._secrets.open(claim, agent)
+        from_environment = self._agents.has_credential(agent, claim.task.tenant)
+        return replace(found, from_environment=from_environment)
 
     async def _steps(self, run: Run, agent: Agent, secrets: Secrets) -> End:
         """Prepare, run, keep; every early end is an exception."""

@@ -51,13 +51,16 @@ async def check_secrets(
     known: Collection[str],
 ) -> None:
     """
-    No secret in what *changes* add: none of *known*, however it is spelled, and nothing that looks
-    like a token. *sizes* has both sides of every change.
+    No secret in what *changes* add, contents and names of files: none of *known*, however it is
+    spelled, and nothing that looks like a token. *sizes* has both sides of every change.
 
     Raises:
         Invalid: `secret_in_diff`; the message names the file, never the secret.
     """
     needles = [needle.encode() for secret in known for needle in spellings(secret)]
+    names = b"\n".join(change.path for change in changes if not change.had_content)
+    if await asyncio.to_thread(_find, names, needles):
+        raise refused("secret_in_diff", "The name of a file holds what looks like a secret.")
     before = {change.old for change in changes}
     added = {change.new: change for change in changes if change.has_content}
     unknown = {name: sizes[name] for name in added if name not in before}

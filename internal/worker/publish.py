@@ -8,12 +8,10 @@ before a pull request is opened. Every end without one leaves the task as it was
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import structlog
 
-from internal.crypto.box import Box
 from internal.errors import CodeforgeError, Fenced, UpstreamFailed
 from internal.git.cache import MirrorCache
 from internal.git.cli import Access
@@ -24,7 +22,6 @@ from internal.git.provider.base import ProviderError
 from internal.git.push import PushFailed
 from internal.git.remote import check_target
 from internal.keys.errors import KeyUnusable
-from internal.keys.resolver import KeyResolver
 from internal.redact import KNOWN, Redactor
 from internal.task.event import new_event
 from internal.task.model import Claim, Reason, Task
@@ -37,13 +34,13 @@ from internal.worker.failure import CANCELED
 from internal.worker.hosts import Hosts
 from internal.worker.leaks import check_secrets
 from internal.worker.lease import Hold, Stop
-from internal.worker.patience import until_answered, until_written
+from internal.worker.patience import until_written
 from internal.worker.proposal import Proposal, check_proposal, find_proposal
 from internal.worker.pull_request_text import Templates, Text, commit_message, compose
 from internal.worker.recorded import RecordedWork
 from internal.worker.recorder import Recorder
 from internal.worker.report import End, HandBack, run_reported
-from internal.worker.secrets import Secrets, open_secrets
+from internal.worker.secrets import Secrets, SecretSource
 from internal.worker.stopping import Stopped, until_stopped
 from internal.worker.watchdog import LimitKind
 
@@ -64,7 +61,6 @@ class PublishSettings:
     author_email: str
     max_file_bytes: int
     allow_workflows: bool
-    domains: Mapping[str, str]
     templates: Templates
 
 
@@ -89,8 +85,7 @@ class Publisher:
         hosts: Hosts,
         agents: AgentHost,
         *,
-        box: Box,
-        resolver: KeyResolver,
+        secrets: SecretSource,
         settings: PublishSettings,
     ) -> None:
         self._queue = queue
@@ -98,8 +93,7 @@ class Publisher:
         self._mirrors = mirrors
         self._hosts = hosts
         self._agents = agents
-        self._box = box
-        self._resolver = resolver
+        self._secrets = secrets
         self._settings = settings
 
     async def run(self, claim: Claim, hold: Hold) -> None:
@@ -218,9 +212,7 @@ class Publisher:
         return (await self._open_secrets(claim)).access_token
 
     async def _open_secrets(self, claim: Claim) -> Secrets:
-        return await until_answered(
-            lambda: open_secrets(self._box, self._resolver, claim, domains=self._settings.domains)
-        )
+        return await self._secrets.open(claim, self._agents.find(claim.task.config.cli))
 
 
 def _end_early(reason: Stop | LimitKind, recorder: Recorder) -> End:

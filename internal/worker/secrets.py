@@ -8,14 +8,18 @@ decided in `internal.keys`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from internal.agent.base import Agent
 from internal.crypto.box import Box
 from internal.git.remote import parse_remote, provider_of
 from internal.keys.resolver import KeyResolver, Resolved
 from internal.mcp.model import McpServer
+from internal.mcp.registry import McpRegistry
 from internal.task.model import Claim, Task
 from internal.task.service import secret_name
+from internal.worker.mcp import servers_of
+from internal.worker.patience import until_answered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +60,38 @@ class Secrets:
         """What must not appear in anything the run produces."""
         own = tuple(found.value for found in (self.git, self.model) if found)
         return own + tuple(value for server in self.mcp_servers for value in server.secrets())
+
+
+class SecretSource:
+    """Opens all that a run is given. *domains* is the setting `git.provider_domains`."""
+
+    def __init__(
+        self, box: Box, resolver: KeyResolver, mcp: McpRegistry, *, domains: Mapping[str, str]
+    ) -> None:
+        self._box = box
+        self._resolver = resolver
+        self._mcp = mcp
+        self._domains = domains
+
+    async def open(self, claim: Claim, agent: Agent) -> Secrets:
+        """
+        What *claim* is given now, asked until Redis answers.
+
+        A create-pr asks, too: what *agent* was given must not be in what is published.
+
+        Raises:
+            SealBroken, KeyUnusable: as `open_secrets`.
+        """
+        found = await until_answered(
+            lambda: open_secrets(
+                self._box,
+                self._resolver,
+                claim,
+                domains=self._domains,
+                model_provider=agent.model_provider,
+            )
+        )
+        return replace(found, mcp_servers=await servers_of(self._mcp, self._box, claim))
 
 
 async def open_secrets(

@@ -10,11 +10,12 @@ from internal.worker.hosts import Hosts
 from internal.worker.publish import Publisher, PublishSettings
 from internal.worker.pull_request_text import Templates
 from internal.worker.pullreader import PullRequestReader
+from internal.worker.secrets import SecretSource
 
 _MB = 1_000_000
 
 
-def publisher(core: Core, disk: Disk, agents: AgentHost, resolver: KeyResolver) -> Publisher:
+def publisher(core: Core, disk: Disk, agents: AgentHost, secrets: SecretSource) -> Publisher:
     """What runs create-prs on this home."""
     git = core.settings.git
     return Publisher(
@@ -23,15 +24,13 @@ def publisher(core: Core, disk: Disk, agents: AgentHost, resolver: KeyResolver) 
         disk.mirrors,
         _hosts(core),
         agents,
-        box=core.box,
-        resolver=resolver,
+        secrets=secrets,
         settings=PublishSettings(
             branch_prefix=git.branch_prefix,
             author_name=git.commit_author,
             author_email=git.commit_email,
             max_file_bytes=int(git.max_file_mb * _MB),
             allow_workflows=git.allow_workflows,
-            domains=git.provider_domains,
             templates=Templates(
                 title=git.pr_title_template,
                 body=git.pr_body_template,

@@ -42,6 +42,7 @@ from internal.worker.keycheck import KeyChecker
 from internal.worker.lease import Heartbeat
 from internal.worker.ops import Answer, DiffReader, OpsLoop
 from internal.worker.pool import EitherRunner, Pool, Runner
+from internal.worker.secrets import SecretSource
 from internal.workspace.quota import DiskQuota
 from internal.workspace.sweep import Ask
 
@@ -151,8 +152,10 @@ async def open_worker(
         on_alone=_ignore if alone else starter.ring,
     )
     resolver = KeyResolver(core.key_store, core.box, SystemClock(), os.environ)
-    executor = _executor(core, disk, agents, resolver)
-    publishing = publisher(core, disk, agents, resolver)
+    domains = settings.git.provider_domains
+    secrets = SecretSource(core.box, resolver, core.mcp, domains=domains)
+    executor = _executor(core, disk, agents, secrets)
+    publishing = publisher(core, disk, agents, secrets)
     runners: Mapping[Lane, Runner] = {Lane.AGENT: executor, Lane.PUBLISH: publishing}
     if alone:
         runners = {Lane.ALONE: EitherRunner(executor, publishing)}
@@ -227,16 +230,13 @@ class _Speaker:
         )
 
 
-def _executor(core: Core, disk: Disk, agents: AgentHost, resolver: KeyResolver) -> Executor:
+def _executor(core: Core, disk: Disk, agents: AgentHost, secrets: SecretSource) -> Executor:
     return Executor(
         core.queue,
         disk.preparer(core.service),
         disk.workspaces,
         agents,
-        mcp=core.mcp,
-        box=core.box,
-        resolver=resolver,
-        domains=core.settings.git.provider_domains,
+        secrets=secrets,
         clock=SystemClock(),
         random=SystemRandom(),
     )

@@ -13,6 +13,7 @@ import pytest
 
 from internal.errors import Invalid
 from internal.keys.model import KeyProvider, NewKey
+from internal.mcp.model import McpServer
 from internal.task.model import Task
 from internal.task.pullrequest import PullRequestOptions
 from internal.task.state import State
@@ -314,6 +315,29 @@ async def test_work_that_must_not_leave_is_refused_with_its_own_code(
 
     (pull,) = forge.pulls
     assert forge.files(pull.head) == ["README.md", "a", "src/app.py"]
+
+
+_VALUE = "s3cr3t-value-0123456789"  # nothing is behind it
+_LEAKS = {
+    f"write a: {_VALUE}": True,
+    f"write a: {base64.b64encode(b'x' + _VALUE.encode()).decode()}": False,
+    f"write {_VALUE}: x": False,
+}
+"""What an agent writes that was given a value, and whether its pull request is automatic."""
+
+
+async def test_nothing_that_the_agent_was_given_is_published(site: Site, forge: Forge) -> None:
+    """Not what an MCP server was given either, in a file or as its name, whoever asked for it."""
+    server = McpServer(name="own", command="true", env={"TOKEN": _VALUE})
+    async with site.worker():
+        for prompt, automatic in _LEAKS.items():
+            task = await _done(site, forge, prompt, mcp_servers=(server,), auto_create_pr=automatic)
+            found = await site.task(task)
+            reason = found.pr_reason if automatic else await _refusal(site, task)
+
+            assert (found.status, reason) == (State.COMPLETED, "secret_in_diff"), prompt
+
+    assert list(forge.heads()) == ["trunk"]
 
 
 async def test_fault_a9_a_registered_key_publishes(site: Site, forge: Forge) -> None:
