@@ -90,6 +90,20 @@ async def test_it_is_put_back_also_after_attempts_and_waits(lab: Lab, ask: str) 
     same(before, after, ref, *(["pr_error", "pr_reason", "op"] if ask == "publish" else []))
 
 
+async def test_what_is_sealed_anew_meanwhile_is_not_put_back(lab: Lab) -> None:
+    """A rotation of the master key sees the document alone, and no copy of it."""
+    ref = await finished(lab)
+    key = lab.keys.task(*ref.split("/"))
+    sealed = ("access_token", "ai_api_key", "mcp_servers")
+    await lab.redis.hset(key, mapping=dict.fromkeys(sealed, "under the old key"))
+    await lab.publish(ref)
+    await lab.redis.hset(key, mapping=dict.fromkeys(sealed, "under the new key"))
+
+    await lab.store.cancel(ref)
+
+    assert await lab.redis.hmget(key, *sealed) == ["under the new key"] * 3
+
+
 @pytest.mark.parametrize(
     ("ask", "final"),
     [
