@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
+from urllib.parse import unquote
 
 from internal.errors import Invalid, PolicyDenied
 from internal.git.model import ProviderName
@@ -217,6 +218,8 @@ def _from_url(scheme_name: str, authority: str, path: str) -> Remote:
     if scheme is Scheme.FILE:
         if host_port not in {"", "localhost"}:
             raise _invalid("must be file:///absolute/path")
+        if "%" in path:  # which git would read as another path than the one we looked at
+            raise _invalid("must be file:///absolute/path, without %")
         return Remote(scheme=scheme, host="", port=0, path=_checked_path(path))
     host, port = _split_port(host_port)
     return Remote(
@@ -279,7 +282,19 @@ def _checked_path(path: str) -> str:
         raise _invalid("has no valid path to a repository")
     if parts[-1] == ".git" and len(parts) == 1:
         raise _invalid("has no valid path to a repository")
+    if any(_hides_another_path(part) for part in parts):
+        raise _invalid("has no valid path to a repository")
     return path
+
+
+def _hides_another_path(part: str) -> bool:
+    """
+    Whether a server, or a later libcurl, reads *part* as a way to elsewhere: `%2e%2e`, `a%2fb`.
+
+    The repositories that a key is for are compared with the path as it is written.
+    """
+    plain = unquote(part)
+    return plain in {".", ".."} or not set(plain).isdisjoint("/\\\0")
 
 
 def _matches(host: str, allowed: str) -> bool:
