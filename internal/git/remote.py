@@ -160,6 +160,23 @@ def check_policy(remote: Remote, *, allow_local: bool, allow_hosts: Sequence[str
         raise PolicyDenied(f"host {remote.host} is not in the setting git.allow_hosts")
 
 
+def check_ssh(remote: Remote, *, is_operator: bool) -> None:
+    """
+    Whether *remote* may be reached for somebody who is the operator, or is not.
+
+    There are no ssh keys but the operator's: with them anybody could read, and push to, whatever
+    the operator can.
+
+    Raises:
+        PolicyDenied: it is reached by ssh, for somebody else.
+    """
+    if remote.scheme is Scheme.SSH and not is_operator:
+        raise PolicyDenied(
+            "ssh uses the operator's own keys, which serve the tenant default; take https, with an"
+            " access_token or a registered key"
+        )
+
+
 def provider_of(remote: Remote, domains: Mapping[str, str]) -> ProviderName | None:
     """
     Whose API serves the pull requests of *remote*; None when nobody told us.

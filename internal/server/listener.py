@@ -33,9 +33,9 @@ from internal.rdb.client import unavailable
 from internal.rdb.keys import Keys
 from internal.rdb.scripts import Script, load_lua
 from internal.server.complaints import parse
+from internal.server.credential import check_credential
 from internal.server.deps import TaskRules
 from internal.server.problem import INTERNAL, problem_body, status_of
-from internal.server.provider_key import check_provider_key
 from internal.server.schema import InputTask
 from internal.task.model import DEFAULT_TENANT
 from internal.task.service import TaskService, request_hash
@@ -182,7 +182,7 @@ class InputListener:
         body = parse(InputTask, entry.payload, self._rules)
         members = body.model_dump(mode="json", exclude_none=True)
         spec = body.spec(DEFAULT_TENANT, self._rules)
-        await check_provider_key(self._registered, self._rules, spec)
+        await check_credential(self._registered, self._rules, spec)
         with span("input.submit", Kind.CONSUMER):
             submitted = await self._tasks.submit(
                 spec,

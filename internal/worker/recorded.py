@@ -16,10 +16,10 @@ import structlog
 from internal.errors import PolicyDenied
 from internal.git.cache import Mirror, MirrorCache
 from internal.git.failure import GitFailed
-from internal.git.remote import Remote, Scheme, check_policy, parse_remote
+from internal.git.remote import Remote, Scheme, check_policy, check_ssh, parse_remote
 from internal.git.work import TrustedRepo
 from internal.git.workstore import WorkStore
-from internal.task.model import Iteration, Task, Work
+from internal.task.model import DEFAULT_TENANT, Iteration, Task, Work
 from internal.task.service import TaskService
 from internal.worker.patience import until_answered
 from internal.workspace.layout import MARKER_NAME, Layout
@@ -59,6 +59,7 @@ class RecordedWork:
         check_policy(
             remote, allow_local=self._policy.allow_local, allow_hosts=self._policy.allow_hosts
         )
+        check_ssh(remote, is_operator=task.tenant == DEFAULT_TENANT)
         await asyncio.to_thread(self._refuse_own_files, remote)
         return remote
 

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from internal.access.model import Caller
 from internal.errors import Invalid, NotFound
 from internal.server.body import read_json
+from internal.server.credential import check_credential
 from internal.server.deps import ServerDeps
 from internal.server.document import (
     diff_document,
@@ -18,7 +19,6 @@ from internal.server.document import (
     receipt,
     task_document,
 )
-from internal.server.provider_key import check_provider_key
 from internal.server.query import (
     Query,
     read_choice,
@@ -73,7 +73,7 @@ class TaskHandlers:
         body = await read_json(request, CreateTask, self._rules)
         tenant = tenant_of(request)
         spec = body.spec(tenant, self._rules)
-        await check_provider_key(self._keys, self._rules, spec)
+        await check_credential(self._keys, self._rules, spec)
         submitted = await self._tasks.submit(
             spec,
             idempotency_key=key,

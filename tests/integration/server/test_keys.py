@@ -11,6 +11,7 @@ import pytest
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
+from internal.access.resolver import CONFIGURED
 from internal.keys.model import KeyProvider, NewKey
 from internal.task.ops import OpKind
 from tests.support.service import KEYS, Service, body
@@ -247,3 +248,20 @@ async def test_a_huge_body_is_refused_before_it_is_read(client: httpx2.AsyncClie
     answer = await client.post("/api/v1/keys", content=content, headers=headers)
 
     assert answer.status_code == 413
+
+
+@pytest.mark.live_keys
+async def test_fault_b6_only_the_operators_tenant_may_name_a_repository_by_ssh(
+    service: Service, client: httpx2.AsyncClient
+) -> None:
+    """
+    There are no ssh keys but the operator's, which open whatever is the operator's.
+    """
+    made = await service.deps.tokens.make(CONFIGURED, "t", frozenset({"tasks"}), tenant="other")
+    for url in ("git@github.com:o/r", "ssh://git@github.com/o/r"):
+        async with service.client(made.text) as other:
+            refused = await other.post("/api/v1/tasks", json=body(repo_url=url))
+        taken = await client.post("/api/v1/tasks", json=body(repo_url=url))
+
+        assert (refused.status_code, taken.status_code) == (400, 201)
+        assert "operator's own keys" in refused.json()["fields"]["repo_url"]

@@ -290,6 +290,23 @@ async def test_fault_b6_the_workers_model_key_is_the_operators(site: Site, telli
     await forget(site, "ai")
 
 
+async def test_fault_b6_the_ssh_keys_of_the_machine_are_the_operators(site: Site) -> None:
+    """
+    Whatever let a task of another tenant in: no ssh is started for it.
+    """
+    config = TaskConfig(cli="demo", timeout_seconds=60, silence_seconds=60)
+    tenant = Tenant("other")
+    spec = TaskSpec(tenant=tenant, repo_url="git@127.0.0.1:o/r", prompt="do it", config=config)
+
+    async with site.worker():
+        task = (await site.core.service.submit(spec)).task.id
+        await until("it is done", lambda: _is_finished(site, tenant, task))
+
+    found = await site.core.service.get(tenant, task)
+    assert found.failure is not None
+    assert found.failure.reason is Reason.POLICY_DENIED
+
+
 async def _is_finished(site: Site, tenant: Tenant, task: str) -> bool:
     return (await site.core.service.get(tenant, task)).status in FINISHED
 
