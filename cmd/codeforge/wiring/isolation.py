@@ -21,8 +21,13 @@ async def open_isolation(settings: Settings) -> Isolation:
         Places(
             data_dir=settings.data_dir,
             workspace_base=settings.tasks.workspace_base,
-            user_home=Path.home(),
+            user_home=_user_home(),
         ),
         readable=settings.workers.readable_paths,
         environment=os.environ,
     )
+
+
+def _user_home() -> Path:
+    # Not Path.home(), which raises for a user without an entry, as containers have them.
+    return Path(os.path.expanduser("~"))
