@@ -43,7 +43,8 @@ class McpRegistry:
 
         Raises:
             Invalid: it is larger than 64 KiB.
-            Conflict: the name is taken, or there are 64 servers already.
+            Conflict: the name is taken, or there are 64 servers in this place, or 1,000 of the
+                tenant in all places.
         """
         place, whole = project or "", encode_servers([server])
         if len(whole) > _MAX_CHARACTERS:

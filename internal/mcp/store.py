@@ -24,6 +24,7 @@ from internal.rdb.scripts import Script, load_lua
 _ADD = Script(load_lua("internal.mcp", "lua/add"))
 _REMOVE = Script(load_lua("internal.mcp", "lua/remove"))
 _MAX_SERVERS = 64
+_MAX_OF_TENANT = 1_000
 _REPEAT_SECONDS = 60
 
 
@@ -44,15 +45,17 @@ class McpStore:
         self._keys = keys
 
     async def add(self, tenant: str, project: str, server: StoredServer) -> str:
-        """ADD; words: ok, exists, full (64 servers)."""
+        """ADD; words: ok, exists, full (64 servers there, or 1,000 of the tenant)."""
         record = json.dumps(asdict(server))
-        key = self._keys.mcp_servers(tenant, project)
-        return str(await _ADD(self._redis, [key], [server.shown.name, record, _MAX_SERVERS]))
+        keys = [self._keys.mcp_servers(tenant, project), self._keys.mcp_count(tenant)]
+        args = [server.shown.name, record, _MAX_SERVERS, _MAX_OF_TENANT]
+        return str(await _ADD(self._redis, keys, args))
 
     async def remove(self, tenant: str, project: str, name: str) -> str:
         """REMOVE; words: ok, missing."""
         keys = [
             self._keys.mcp_servers(tenant, project),
+            self._keys.mcp_count(tenant),
             self._keys.mcp_removed(tenant, random_token()),
         ]
         return str(await _REMOVE(self._redis, keys, [name, _REPEAT_SECONDS]))

@@ -199,6 +199,10 @@ class Keys:
         """hash: name -> registered MCP server, sealed; of the tenant when <project> is empty."""
         return f"{self.prefix}tenant:{tenant}:mcp:servers:{project}"
 
+    def mcp_count(self, tenant: str) -> str:
+        """string: how many MCP servers a tenant has in all its places; permanent."""
+        return f"{self.prefix}tenant:{tenant}:mcp:count"
+
     def mcp_removed(self, tenant: str, operation: str) -> str:
         """string: a removal that was done, for its repeated call; TTL 60 s."""
         return f"{self.prefix}tenant:{tenant}:mcp:removed:{operation}"

@@ -43,6 +43,7 @@ PERMANENT_KEYS = (
     _ANY.webhook_endpoints("*"),
     _ANY.webhook_endpoint("*", "*"),
     _ANY.mcp_servers("*", "*"),
+    _ANY.mcp_count("*"),
     # Doorbells: at most 64 entries, and nobody minds one too many.
     _ANY.bell("*", ""),
     _ANY.outbox_bell(),

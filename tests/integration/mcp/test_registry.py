@@ -69,6 +69,22 @@ async def test_a_registry_has_an_end(redis_client: Redis) -> None:
         await mcp.add("t", a_server("one-more"))
 
 
+async def test_all_registries_of_a_tenant_have_an_end(redis_client: Redis) -> None:
+    """A repository needs only a URL to have one, so nobody could fill Redis for all tenants."""
+    mcp = registry(redis_client)
+    await redis_client.set(KEYS.mcp_count("t"), 998)
+    await mcp.add("t", a_server(), project="p-1")
+    await mcp.add("t", a_server(), project="p-2")
+
+    with pytest.raises(Conflict, match="too many"):
+        await mcp.add("t", a_server(), project="p-3")
+    await mcp.remove("t", "s", project="p-1")
+    await mcp.add("t", a_server(), project="p-3")
+    await mcp.add("other", a_server())
+
+    assert await redis_client.get(KEYS.mcp_count("t")) == "1000"
+
+
 async def test_a_server_has_a_size(redis_client: Redis) -> None:
     """All of a tenant's are read for each run."""
     env = {f"V{number}": "x" * 8_192 for number in range(9)}
