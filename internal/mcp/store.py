@@ -48,7 +48,7 @@ class McpStore:
         """ADD; words: ok, exists, full (64 servers there, or 1,000 of the tenant)."""
         record = json.dumps(asdict(server))
         keys = [self._keys.mcp_servers(tenant, project), self._keys.mcp_count(tenant)]
-        args = [server.shown.name, record, _MAX_SERVERS, _MAX_OF_TENANT]
+        args: list[str | int] = [server.shown.name, record, _MAX_SERVERS, _MAX_OF_TENANT]
         return str(await _ADD(self._redis, keys, args))
 
     async def remove(self, tenant: str, project: str, name: str) -> str:
