@@ -75,6 +75,21 @@ def test_a_bad_request_is_refused_with_its_fields_name(
     assert list(answer.json()["fields"]) == [field]
 
 
+def test_a_key_is_registered_listed_and_removed(http: httpx2.Client) -> None:
+    """Its token is in no answer."""
+    body = {"name": "test-key-1", "provider": "github", "token": "ghp_test_token_123"}
+
+    assert http.post("/api/v1/keys", json=body).status_code == 201
+
+    listed = http.get("/api/v1/keys")
+    (key,) = [key for key in listed.json()["keys"] if key["name"] == "test-key-1"]
+    assert key["provider"] == "github"
+    assert "token" not in key
+    assert "ghp_test_token_123" not in listed.text
+    assert http.delete("/api/v1/keys/test-key-1").status_code == 200
+    assert "test-key-1" not in http.get("/api/v1/keys").text
+
+
 def test_an_mcp_server_is_registered_listed_and_removed(http: httpx2.Client) -> None:
     """201, a listing with its name, 200."""
     name = f"test-mcp-{time.time_ns()}"
