@@ -34,6 +34,9 @@ _FOLDERS = (
     ".gitlab/ci/",
     ".circleci/",
     ".buildkite/",
+    ".semaphore/",
+    ".tekton/",
+    ".teamcity/",
     ".woodpecker/",
 )
 _FILES = frozenset(
@@ -43,7 +46,13 @@ _FILES = frozenset(
         "bitbucket-pipelines.yml",
         "azure-pipelines.yml",
         ".travis.yml",
+        ".cirrus.yml",
+        ".cirrus.star",
+        ".appveyor.yml",
+        "appveyor.yml",
         ".drone.yml",
+        ".drone.jsonnet",
+        ".drone.star",
         ".woodpecker.yml",
         ".woodpecker.yaml",
         "jenkinsfile",
@@ -74,7 +83,8 @@ def check_workflows(paths: Iterable[str]) -> None:
 
 def _is_workflow(path: str) -> bool:
     lowered = path.casefold()
-    return lowered in _FILES or lowered.startswith(_FOLDERS)
+    # With a slash, because a link may take the place of a folder.
+    return lowered in _FILES or f"{lowered}/".startswith(_FOLDERS)
 
 
 def _some(paths: list[str]) -> str:

@@ -30,6 +30,9 @@ def test_no_changes_are_refused(changes: Changes | None) -> None:
         "bitbucket-pipelines.yml",
         "Jenkinsfile",
         ".circleci/config.yml",
+        ".circleci",
+        ".tekton/push.yaml",
+        ".cirrus.yml",
     ],
 )
 def test_files_that_ci_obeys_are_refused(path: str) -> None:
