@@ -8,10 +8,11 @@ is never reported is swept.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from internal.agent.model import AgentResult
+from internal.redact import spellings
 from internal.task import diffstore
 from internal.task.event import new_event
 from internal.task.model import Outcome, Work
@@ -30,7 +31,8 @@ async def keep_work(
     hidden: Sequence[str],
 ) -> Outcome:
     """
-    *outcome* with the work; where the diff holds what is *hidden*, its text is left out.
+    *outcome* with the work; where the diff holds what is *hidden*, however it is spelled, its text
+    is left out.
 
     Raises:
         GitFailed, DiskFull, OSError: it cannot be read or kept.
@@ -42,7 +44,7 @@ async def keep_work(
     if not snapshot.complete:
         _warn(run, "files_not_recorded")
     diff = await prepared.repo.diff(prepared.base, snapshot.commit)
-    withhold = any(secret.encode() in diff.patch for secret in hidden)
+    withhold = await asyncio.to_thread(_holds, diff.patch, hidden)
     if withhold:
         _warn(run, "secret_in_diff")
     packed, truncated = await asyncio.to_thread(diffstore.pack, diff, withhold=withhold)
@@ -55,6 +57,10 @@ async def keep_work(
         session_id=result.session_id,
     )
     return replace(outcome, changes=diff.changes, work=work, stored_diff=packed)
+
+
+def _holds(patch: bytes, hidden: Iterable[str]) -> bool:
+    return any(form.encode() in patch for secret in hidden for form in spellings(secret))
 
 
 def _warn(run: Run, reason: str, **details: object) -> None:

@@ -22,10 +22,11 @@ from tests.support.waiting import until
 _SECRET = "canary-4f1c9a7d2b"  # noqa: S105 -- made up
 
 
-async def test_a_secret_in_the_work_is_withheld(site: Site) -> None:
+@pytest.mark.parametrize("written", [_SECRET, base64.b64encode(_SECRET.encode()).decode()])
+async def test_a_secret_in_the_work_is_withheld(site: Site, written: str) -> None:
     """The diff names the file; no patch of it is stored or shown, and a warning says why."""
     async with site.worker():
-        task = await site.submit(f"write env.txt: KEY={_SECRET}", ai_api_key=_SECRET)
+        task = await site.submit(f"write env.txt: KEY={written}", ai_api_key=_SECRET)
 
         found = await site.finished(task)
         stored, is_complete = await site.core.service.diff(TENANT, task)
@@ -34,7 +35,7 @@ async def test_a_secret_in_the_work_is_withheld(site: Site) -> None:
     assert stored.withheld
     assert not is_complete
     assert [file.path for file in stored.diff.files] == ["env.txt"]
-    assert _SECRET not in repr(stored)
+    assert written not in repr(stored)
     warnings = [e["data"] for e in await site.events(task) if e["event"] == "warning"]
     assert warnings == [{"reason": "secret_in_diff"}]
     await site.settle()
