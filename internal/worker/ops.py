@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import structlog
 from redis.exceptions import RedisError
 
-from internal.errors import CodeforgeError, NotFound
+from internal.errors import CodeforgeError, NotFound, Unavailable
 from internal.git.workstore import WorkStore
 from internal.rdb.cancellation import end_if_cancelled
 from internal.task import diffstore
@@ -28,7 +29,10 @@ log = structlog.get_logger(__name__)
 Answer = Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
 """From the arguments of an op to the members of its answer, soon; a CodeforgeError is told."""
 
-_AT_ONCE = 8
+_AT_ONCE = 16
+_OF_A_TENANT = 4
+_ASK_HOSTS = frozenset({OpKind.READ_PR, OpKind.VERIFY_KEY})
+"""They wait for a host that the tenant chose; it may be silent on purpose."""
 _REDIS_PAUSE_SECONDS = 1.0
 
 
@@ -40,6 +44,8 @@ class OpsLoop:
         self._answers = answers
         self._home = home
         self._room = asyncio.Semaphore(_AT_ONCE)
+        self._waiting: Counter[str] = Counter()
+        """How many ops of each tenant wait for a host."""
 
     async def run(self, stop: asyncio.Event) -> None:
         """The loop; what is under way when it stops is cut off."""
@@ -79,11 +85,25 @@ class OpsLoop:
     async def _answer(self, op: Op) -> Mapping[str, Any]:
         try:
             with continue_from(op.traceparent), span(f"op.{op.kind}", Kind.CONSUMER):
+                if op.kind in _ASK_HOSTS:
+                    return await self._ask_host(op)
                 return await self._answers[op.kind](op.args)
         except CodeforgeError as error:
             return {"error": error.message, "code": error.error_code}
         except OSError as error:
             return {"error": error.strerror or "the disk of the home refuses"}
+
+    async def _ask_host(self, op: Op) -> Mapping[str, Any]:
+        """Refuse what is too much: else one tenant's silent hosts would hold up all others."""
+        tenant = str(op.args["tenant"])
+        if self._waiting[tenant] >= _OF_A_TENANT:
+            raise Unavailable("Too many questions to hosts of this tenant at once.")
+        self._waiting[tenant] += 1
+        try:
+            return await self._answers[op.kind](op.args)
+        finally:
+            self._waiting[tenant] -= 1
+            self._waiting += Counter()  # forgets who waits for nothing
 
 
 class DiffReader:

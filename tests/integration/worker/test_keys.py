@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from internal.errors import NotFound
+from internal.errors import NotFound, Unavailable
 from internal.keys.model import KeyProvider, NewKey
 from internal.task.model import Reason, TaskConfig, TaskSpec, Tenant
 from internal.task.ops import ANY_HOME, OpKind
@@ -208,6 +208,32 @@ async def test_a_silent_provider_delays_no_other_op(site: Site) -> None:
     assert told["ok"] is False
     assert told["reason"]
     await forget(site, "slow", "any")
+
+
+async def test_many_silent_questions_of_one_tenant_delay_no_other_tenant(site: Site) -> None:
+    """
+    What is too much is refused at once; the places of the others stay free.
+    """
+    other = Tenant("other")
+    async with site.worker(), Receiver().listening() as receiver:
+        base = receiver.url("")
+        await register(site, "slow", VALUE, provider=KeyProvider.OPENAI, base_url=base)
+        new = NewKey(name="any", provider=KeyProvider.GENERIC, base_url=base)
+        await site.core.registered.create(other, new, VALUE)
+        receiver.answer(Reply(delay_seconds=60))
+        many = [asyncio.create_task(ask(site, "slow")) for _ in range(24)]
+        await receiver.wait_for(1)
+
+        asked = {"tenant": other, "name": "any"}
+        answer = await site.core.ops.ask(ANY_HOME, OpKind.VERIFY_KEY, asked)
+
+        told = await asyncio.gather(*many, return_exceptions=True)
+    assert "cannot be verified" in str(answer["reason"])
+    refused = [error for error in told if isinstance(error, Unavailable)]
+    assert any("at once" in error.message for error in refused)
+    assert len(refused) < len(many)
+    await forget(site, "slow")
+    await site.core.registered.delete(other, "any")
 
 
 # It tells what it was given by its length and its address, which no redaction hides.
