@@ -246,8 +246,7 @@ class Site:
         return {
             path.name.removesuffix(".lock")
             for folder in below
-            if folder.is_dir()
-            for path in folder.iterdir()
+            for path in _entries(folder)
             if not path.name.startswith(".")
         }
 
@@ -272,6 +271,14 @@ async def open_site(redis_url: str) -> AsyncGenerator[Site]:
         await until("no agent is left", lambda: not site.agents())
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def _entries(folder: Path) -> list[Path]:
+    """What lies in *folder*; nothing when it is not there, or is just being removed."""
+    try:
+        return list(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def _is_home(path: Path) -> bool:

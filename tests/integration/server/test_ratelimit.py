@@ -58,12 +58,12 @@ async def test_fault_a26_refusals_do_not_extend_the_lockout(
 
 async def test_fault_a26_calls_of_one_moment_are_all_counted(client: httpx2.AsyncClient) -> None:
     """
-    Of fifty at once exactly ten pass.
+    Of twenty at once exactly ten pass.
     """
-    answers = await asyncio.gather(*(client.post("/api/v1/tasks", json=body()) for _ in range(50)))
+    answers = await asyncio.gather(*(client.post("/api/v1/tasks", json=body()) for _ in range(20)))
 
     codes = [answer.status_code for answer in answers]
-    assert (codes.count(201), codes.count(429)) == (LIMIT, 50 - LIMIT)
+    assert sorted(codes) == [201] * LIMIT + [429] * (20 - LIMIT)
 
 
 async def test_fault_a26_without_redis_nothing_passes() -> None:
