@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from codeforge.client import Client
@@ -45,11 +46,24 @@ def data_dir(environ: Mapping[str, str]) -> Path:
     return Path(base, "codeforge")
 
 
-def write_server_file(directory: Path, url: str) -> Path:
-    """Leave the address of a running server for the command line; remove it at the end."""
+@contextmanager
+def known_here(directory: Path, url: str) -> Generator[None]:
+    """
+    Tell command lines on this machine the address of a server, as long as the context lasts.
+
+    A server needs no `data_dir`: where it cannot be made or written, nothing is told.
+    """
     path = directory / SERVER_FILE
-    path.write_text(json.dumps({"url": url, "pid": os.getpid()}))
-    return path
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.write_text(json.dumps({"url": url, "pid": os.getpid()}))
+    except OSError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def _known_url(directory: Path) -> str | None:

@@ -11,7 +11,7 @@ import structlog
 import typer
 
 from codeforge import runtime
-from codeforge.connection import write_server_file
+from codeforge.connection import known_here
 from codeforge.parent import end_with_parent
 from codeforge.wiring.core import Secrets, open_core, run_loops
 from codeforge.wiring.server import open_server
@@ -48,13 +48,10 @@ async def _serve(settings: Settings, secrets: Secrets, tracing: Tracing | None) 
     stop = runtime.stop_event()
     listener = listen(settings.server.host, settings.server.port)
     async with open_core(settings, secrets) as core, open_server(core, stop, tracing) as server:
-        address_file = write_server_file(settings.data_dir, settings.server.base_url)
-        log.info("server.started", url=settings.server.base_url)
-        try:
+        with known_here(settings.data_dir, settings.server.base_url):
+            log.info("server.started", url=settings.server.base_url)
             async with asyncio.TaskGroup() as group:
                 group.create_task(run_loops(server.loops, stop))
                 await http(server.app, listener, stop, grace_seconds=_GRACE_SECONDS)
                 stop.set()
-        finally:
-            address_file.unlink(missing_ok=True)
     log.info("server.stopped")
