@@ -21,6 +21,7 @@ ValueT = TypeVar("ValueT")
 _CURSOR = re.compile(r"\d{1,16}\.[0-9a-z]{1,64}\Z")
 _ENTRY_ID = re.compile(r"\d{1,16}-\d{1,16}\Z", re.ASCII)
 _MAX_NUMBER = 2**53
+_PAGE, _MAX_PAGE = 50, 200
 
 
 class Query:
@@ -80,6 +81,11 @@ def read_number(least: int, most: int = _MAX_NUMBER) -> Callable[[str], int]:
         return int(text)
 
     return read
+
+
+def page_limit(query: Query) -> int:
+    """How many rows a page of a listing has at most; 50 unless the client says otherwise."""
+    return query.one("limit", read_number(1, _MAX_PAGE)) or _PAGE
 
 
 def read_choice(choices: Iterable[str]) -> Callable[[str], str]:

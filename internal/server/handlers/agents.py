@@ -12,8 +12,8 @@ from internal.server.document import (
     stats_document,
     workers_document,
 )
-from internal.server.handlers.tasks import tenant_of
 from internal.server.query import Query
+from internal.server.request import tenant_of
 
 
 class AgentHandlers:

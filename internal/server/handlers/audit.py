@@ -10,10 +10,8 @@ from internal.access.registry import tenant_for
 from internal.clock import rfc3339
 from internal.server.deps import ServerDeps
 from internal.server.document import json_response
-from internal.server.handlers.tasks import caller_of
-from internal.server.query import Query, read_entry_id, read_number, read_tenant, read_time
-
-_PAGE, _MAX_PAGE = 50, 200
+from internal.server.query import Query, page_limit, read_entry_id, read_tenant, read_time
+from internal.server.request import caller_of
 
 
 class AuditHandlers:
@@ -27,7 +25,7 @@ class AuditHandlers:
         query = Query(request)
         since = query.one("since", read_time)
         before = query.one("cursor", read_entry_id)
-        limit = query.one("limit", read_number(1, _MAX_PAGE)) or _PAGE
+        limit = page_limit(query)
         tenant = query.one("tenant", read_tenant)
         query.finish()
         owner = tenant_for(caller_of(request), tenant)

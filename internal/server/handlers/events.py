@@ -10,10 +10,10 @@ from starlette.types import ASGIApp
 
 from internal.server.deps import ServerDeps
 from internal.server.document import json_response
-from internal.server.handlers.tasks import task_id_of, tenant_of
 from internal.server.middleware.auth import UNTIL_REFUSED
 from internal.server.query import Query, read_choice, read_number
 from internal.server.rawform import plain_form, raw_form
+from internal.server.request import task_id_of, tenant_of
 from internal.server.sse import EventStream, Transform
 from internal.task.state import FINISHED
 

@@ -13,9 +13,8 @@ from internal.keys.model import RegisteredKey, is_name
 from internal.server.body import read_json
 from internal.server.deps import ServerDeps
 from internal.server.document import json_response
-from internal.server.handlers.tasks import caller_of, tenant_of
 from internal.server.query import Query
-from internal.server.schema import Empty
+from internal.server.request import caller_of, expect_nothing, tenant_of
 from internal.server.schema_keys import CreateKey
 from internal.task.ops import ANY_HOME, OpKind
 
@@ -53,8 +52,7 @@ class KeyHandlers:
 
     async def delete(self, request: Request) -> Response:
         """Erase a key."""
-        Query(request).finish()
-        await read_json(request, Empty)
+        await expect_nothing(request)
         name = _name(request)
         await self._keys.delete(tenant_of(request), name)
         await self._audit.record(caller_of(request), "key.delete", name)

@@ -11,8 +11,8 @@ from internal.git.remote import parse_remote
 from internal.server.body import read_json
 from internal.server.deps import ServerDeps
 from internal.server.document import json_response, mcp_server
-from internal.server.handlers.tasks import caller_of, tenant_of
 from internal.server.query import Query
+from internal.server.request import caller_of, tenant_of
 from internal.server.schema import Empty
 from internal.server.schema_mcp import McpServerBody
 

@@ -10,8 +10,8 @@ from starlette.responses import Response
 from internal.server.body import read_json
 from internal.server.deps import ServerDeps
 from internal.server.document import json_response
-from internal.server.handlers.tasks import caller_of, task_id_of, tenant_of
 from internal.server.query import Query
+from internal.server.request import caller_of, task_id_of, tenant_of
 from internal.server.schema_pulls import PullRequestBody
 
 

@@ -8,7 +8,6 @@ import re
 from starlette.requests import Request
 from starlette.responses import Response
 
-from internal.access.model import Caller
 from internal.errors import Invalid, NotFound
 from internal.server.body import read_json
 from internal.server.credential import check_credential
@@ -21,39 +20,20 @@ from internal.server.document import (
 )
 from internal.server.query import (
     Query,
+    page_limit,
     read_choice,
     read_cursor,
     read_number,
     task_filter,
 )
-from internal.server.schema import CreateTask, Empty, Instruct
-from internal.task.model import Task, Tenant
+from internal.server.request import caller_of, expect_nothing, task_id_of, tenant_of
+from internal.server.schema import CreateTask, Instruct
+from internal.task.model import Task
 from internal.task.service import request_hash
 from internal.task.state import FINISHED
 
-_TASK_ID = re.compile(r"[0-9a-z]{26}\Z")
 _IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,128}\Z")
 _PATCH_TYPES = ("text/x-diff", "text/x-patch")
-_PAGE, _MAX_PAGE = 50, 200
-
-
-def caller_of(request: Request) -> Caller:
-    """Who sent this request."""
-    caller: Caller = request.scope["caller"]
-    return caller
-
-
-def tenant_of(request: Request) -> Tenant:
-    """Whose objects this request sees."""
-    return Tenant(caller_of(request).tenant)
-
-
-def task_id_of(request: Request) -> str:
-    """The id in the path. Raises NotFound for what can be none."""
-    task: str = request.path_params["task_id"]
-    if not _TASK_ID.match(task):
-        raise NotFound("There is no such task.")
-    return task
 
 
 class TaskHandlers:
@@ -96,12 +76,10 @@ class TaskHandlers:
         """Tasks that match, newest first."""
         query = Query(request)
         wanted = task_filter(query, self._rules.agents)
-        limit = query.one("limit", read_number(1, _MAX_PAGE))
+        limit = page_limit(query)
         cursor = query.one("cursor", read_cursor)
         query.finish()
-        page = await self._tasks.list(
-            tenant_of(request), wanted, limit=limit or _PAGE, cursor=cursor
-        )
+        page = await self._tasks.list(tenant_of(request), wanted, limit=limit, cursor=cursor)
         documents = [task_document(task) for task in page.tasks]
         return json_response({"tasks": documents, "next_cursor": page.next_cursor})
 
@@ -127,14 +105,14 @@ class TaskHandlers:
 
     async def retry(self, request: Request) -> Response:
         """Queue the failed iteration again."""
-        await self._no_body(request)
+        await expect_nothing(request)
         task = await self._tasks.retry(tenant_of(request), task_id_of(request))
         await self._audit.record(caller_of(request), "task.retry", task.id)
         return json_response(_progress(task))
 
     async def cancel(self, request: Request) -> Response:
         """End what is queued, or ask the worker of what runs."""
-        await self._no_body(request)
+        await expect_nothing(request)
         task = task_id_of(request)
         state = await self._tasks.cancel(tenant_of(request), task)
         await self._audit.record(caller_of(request), "task.cancel", task)
@@ -145,7 +123,7 @@ class TaskHandlers:
 
     async def delete(self, request: Request) -> Response:
         """Erase a finished task."""
-        await self._no_body(request)
+        await expect_nothing(request)
         task = task_id_of(request)
         await self._tasks.delete(tenant_of(request), task)
         await self._audit.record(caller_of(request), "task.delete", task)
@@ -168,10 +146,6 @@ class TaskHandlers:
         if stored.truncated or not is_complete:
             raise NotFound("The work is too large for a patch; ask for it as JSON.")
         return Response(stored.diff.patch, 200, headers, "text/x-diff; charset=utf-8")
-
-    async def _no_body(self, request: Request) -> None:
-        Query(request).finish()
-        await read_json(request, Empty)
 
 
 def _progress(task: Task) -> dict[str, object]:

@@ -12,8 +12,8 @@ from internal.clock import rfc3339
 from internal.server.body import read_json
 from internal.server.deps import ServerDeps
 from internal.server.document import json_response
-from internal.server.handlers.tasks import caller_of
 from internal.server.query import Query, read_tenant
+from internal.server.request import caller_of
 from internal.server.schema import Empty
 from internal.server.schema_tokens import CreateToken
 

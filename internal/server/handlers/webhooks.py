@@ -12,9 +12,8 @@ from internal.server.body import read_json
 from internal.server.deps import ServerDeps
 from internal.server.document import json_response
 from internal.server.document_webhooks import delivery_document, endpoint_document
-from internal.server.handlers.tasks import caller_of, tenant_of
-from internal.server.query import Query, read_choice, read_number, read_text
-from internal.server.schema import Empty
+from internal.server.query import Query, page_limit, read_choice, read_text
+from internal.server.request import caller_of, expect_nothing, tenant_of
 from internal.server.schema_webhooks import ChangedEndpoint, NewEndpoint, RotateSecret
 from internal.webhook.deliveries import Cursor
 from internal.webhook.model import Progress
@@ -22,7 +21,6 @@ from internal.webhook.model import Progress
 _ENDPOINT_ID = re.compile(r"[0-9a-z]{26}\Z")
 _DELIVERY_ID = re.compile(r"evt_[0-9a-z_]{1,96}\Z")
 _CURSOR = re.compile(r"(\d{1,16})\.(evt_[0-9a-z_]{1,96})\Z")
-_PAGE, _MAX_PAGE = 50, 200
 
 
 class WebhookHandlers:
@@ -75,7 +73,7 @@ class WebhookHandlers:
 
     async def delete(self, request: Request) -> Response:
         """Forget an endpoint."""
-        await self._no_body(request)
+        await expect_nothing(request)
         endpoint = _endpoint_of(request)
         await self._endpoints.delete(tenant_of(request), endpoint)
         await self._audit.record(caller_of(request), "webhook.delete", endpoint)
@@ -92,7 +90,7 @@ class WebhookHandlers:
 
     async def test(self, request: Request) -> Response:
         """202 with the id of a delivery of `webhook.test`."""
-        await self._no_body(request)
+        await expect_nothing(request)
         endpoint = _endpoint_of(request)
         delivery = await self._endpoints.send_test(tenant_of(request), endpoint)
         await self._audit.record(caller_of(request), "webhook.test", endpoint)
@@ -103,14 +101,14 @@ class WebhookHandlers:
         query = Query(request)
         task = query.one("task_id", read_text)
         status = query.one("status", read_choice(Progress))
-        limit = query.one("limit", read_number(1, _MAX_PAGE))
+        limit = page_limit(query)
         cursor = query.one("cursor", _read_cursor)
         query.finish()
         page = await self._deliveries.list(
             tenant_of(request),
             task=task,
             status=None if status is None else Progress(status),
-            limit=limit or _PAGE,
+            limit=limit,
             cursor=cursor,
         )
         after = page.next_cursor
@@ -123,17 +121,13 @@ class WebhookHandlers:
 
     async def redeliver(self, request: Request) -> Response:
         """202: it is due now."""
-        await self._no_body(request)
+        await expect_nothing(request)
         delivery: str = request.path_params["id"]
         if not _DELIVERY_ID.match(delivery):
             raise NotFound("There is no such delivery.")
         await self._deliveries.redeliver(tenant_of(request), delivery)
         await self._audit.record(caller_of(request), "webhook.redeliver", delivery)
         return json_response({"id": delivery, "status": Progress.PENDING}, 202)
-
-    async def _no_body(self, request: Request) -> None:
-        Query(request).finish()
-        await read_json(request, Empty)
 
 
 def _endpoint_of(request: Request) -> str:

@@ -19,12 +19,10 @@ from starlette.responses import Response
 
 from internal.clock import rfc3339
 from internal.errors import Conflict, NotFound, Unavailable
-from internal.server.body import read_json
 from internal.server.deps import ServerDeps
 from internal.server.document import Json, json_response
-from internal.server.handlers.tasks import caller_of, task_id_of, tenant_of
 from internal.server.query import Query
-from internal.server.schema import Empty
+from internal.server.request import caller_of, expect_nothing, task_id_of, tenant_of
 from internal.task.ops import OpKind
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -84,8 +82,7 @@ class WorkspaceHandlers:
 
     async def delete(self, request: Request) -> Response:
         """200; 404 when no home has one, 409 while a run uses it. Its kept work stays."""
-        Query(request).finish()
-        await read_json(request, Empty)
+        await expect_nothing(request)
         tenant, task = tenant_of(request), task_id_of(request)
         answers = await self._ask(OpKind.DELETE_WORKSPACE, {"tenant": tenant, "task": task})
         if any(answer["in_use"] for answer in answers.by_home.values()):
