@@ -50,7 +50,8 @@ _WORDS: Mapping[str, str] = {
 
 def complain(text: str) -> PydanticCustomError:
     """A complaint of a validator of ours; *text* follows the member's name: "must be ..."."""
-    return PydanticCustomError("invalid", "{text}", {"text": text})
+    # The messages of our errors are sentences; here they stand within one.
+    return PydanticCustomError("invalid", "{text}", {"text": text.removesuffix(".")})
 
 
 def complain_not_available(text: str) -> PydanticCustomError:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated
 
+from httpx2 import URL
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationInfo
 
+from internal.egress.url import parse_http_url
+from internal.errors import Invalid, PolicyDenied
+from internal.keys.model import is_name
 from internal.server.complaints import complain
 from internal.server.deps import TaskRules
 from internal.server.query import read_time
@@ -50,3 +55,26 @@ def rules_of(info: ValidationInfo) -> TaskRules:
     if not isinstance(info.context, TaskRules):
         raise TypeError("this body is checked against TaskRules")
     return info.context
+
+
+def key_name(name: str) -> str:
+    """A validator: the name of a registered key."""
+    if not is_name(name):
+        raise complain("must be 1 to 64 letters, digits, _ or -")
+    return name
+
+
+def http_url(url: str, check_host: Callable[[str], None]) -> URL:
+    """
+    The parts of a URL that may be called, as far as its text tells.
+
+    *check_host* is one of the rules: it raises PolicyDenied. Raises a complaint.
+    """
+    try:
+        parsed = parse_http_url(url)
+        check_host(parsed.host)
+    except Invalid as error:
+        raise complain(f"is no usable URL: {error.message}") from error
+    except PolicyDenied as error:
+        raise complain(f"is refused: {error.message}") from error
+    return parsed

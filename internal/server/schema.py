@@ -18,13 +18,11 @@ from pydantic import (
     ValidationInfo,
 )
 
-from internal.egress.url import parse_http_url
 from internal.errors import Invalid, PolicyDenied
 from internal.git.remote import check_policy, check_target, parse_remote
-from internal.keys.model import is_name
 from internal.server.complaints import complain, complain_not_available
 from internal.server.deps import TaskRules
-from internal.server.fields import Body, printable_ascii, rules_of
+from internal.server.fields import Body, http_url, key_name, printable_ascii, rules_of
 from internal.server.schema_mcp import MAX_SERVERS, McpServerBody, distinct_names
 from internal.server.schema_pulls import PullRequestBody
 from internal.task.model import Priority, TaskConfig, TaskSpec, Tenant
@@ -71,12 +69,7 @@ def _check_repo(url: str, info: ValidationInfo) -> str:
 
 def check_callback(url: str, info: ValidationInfo) -> str:
     """A URL that webhooks may go to, as far as its text tells."""
-    try:
-        rules_of(info).check_http_host(parse_http_url(url).host)
-    except Invalid as error:
-        raise complain(f"is no usable URL: {error.message}") from error
-    except PolicyDenied as error:
-        raise complain(f"is refused: {error.message}") from error
+    http_url(url, rules_of(info).check_http_host)
     return url
 
 
@@ -100,9 +93,7 @@ def _check_agent(name: str, info: ValidationInfo) -> str:
 
 def _check_key_name(name: str, info: ValidationInfo) -> str:
     del info
-    if not is_name(name):
-        raise complain("must be 1 to 64 letters, digits, _ or -")
-    return name
+    return key_name(name)
 
 
 def _check_wait(seconds: float, info: ValidationInfo) -> float:

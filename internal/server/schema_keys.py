@@ -7,26 +7,17 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
-from internal.egress.url import parse_http_url
-from internal.errors import Invalid, PolicyDenied
 from internal.keys.model import (
     MAX_SCOPE_PATTERNS,
     MAX_TOKEN_CHARS,
     NEEDS_BASE_URL,
     KeyProvider,
     NewKey,
-    is_name,
     is_scope_pattern,
     is_token,
 )
 from internal.server.complaints import complain
-from internal.server.fields import Body, Moment, rules_of
-
-
-def _check_name(name: str) -> str:
-    if not is_name(name):
-        raise complain("must be 1 to 64 letters, digits, _ or -")
-    return name
+from internal.server.fields import Body, Moment, http_url, key_name, rules_of
 
 
 def _check_provider(name: str) -> str:
@@ -48,13 +39,7 @@ def _check_base_url(url: str | None, info: ValidationInfo) -> str | None:
         return None
     if not url.isascii():
         raise complain("must have international names in their xn-- form")
-    try:
-        parsed = parse_http_url(url)
-        rules_of(info).check_git_host(parsed.host)
-    except Invalid as error:
-        raise complain(f"is no usable URL: {error.message}") from error
-    except PolicyDenied as error:
-        raise complain(f"is refused: {error.message}") from error
+    parsed = http_url(url, rules_of(info).check_git_host)
     if parsed.query or parsed.fragment:
         raise complain("must not contain a query or a fragment")
     return url.rstrip("/")
@@ -87,7 +72,7 @@ _Scope = Annotated[list[str], BeforeValidator(_split_scope), AfterValidator(_che
 class CreateKey(Body):
     """The body of `POST /keys`."""
 
-    name: Annotated[str, AfterValidator(_check_name)]
+    name: Annotated[str, AfterValidator(key_name)]
     provider: Annotated[str, AfterValidator(_check_provider)]
     token: Annotated[str, AfterValidator(_check_token)] = Field(repr=False)
     base_url: Annotated[str | None, AfterValidator(_check_base_url)] = Field(

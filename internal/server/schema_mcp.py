@@ -8,11 +8,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo
 
-from internal.egress.url import parse_http_url
-from internal.errors import Invalid, PolicyDenied
 from internal.mcp.model import McpServer
 from internal.server.complaints import complain
-from internal.server.fields import Body, no_controls, printable_ascii, rules_of
+from internal.server.fields import Body, http_url, no_controls, printable_ascii, rules_of
 
 MAX_SERVERS = 32
 """In one task."""
@@ -56,14 +54,8 @@ def _check_headers(headers: dict[str, str]) -> dict[str, str]:
 
 
 def _check_url(url: str, info: ValidationInfo) -> str:
-    if not url:  # some clients send "" for what they leave out
-        return url
-    try:
-        rules_of(info).check_http_host(parse_http_url(url).host)
-    except Invalid as error:
-        raise complain(f"is no usable URL: {error.message}") from error
-    except PolicyDenied as error:
-        raise complain(f"is refused: {error.message}") from error
+    if url:  # some clients send "" for what they leave out
+        http_url(url, rules_of(info).check_http_host)
     return url
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
 import pytest
 
-from internal.errors import BadRequest, Invalid, NotAvailable
+from internal.errors import BadRequest, Invalid, NotAvailable, PolicyDenied
 from internal.server.complaints import parse
 from internal.server.deps import KnownAgent, TaskRules
 from internal.server.schema import CreateTask, InputTask, Instruct
@@ -251,6 +252,24 @@ def test_no_complaint_repeats_a_secret() -> None:
         read(repo_url="https://joe:hunter22@example.com/o/r", access_token="hunter22\n" + "x")
 
     assert "hunter22" not in str(refused.value) + json.dumps(refused.value.fields)
+
+
+def test_what_is_refused_by_policy_reads_as_one_sentence() -> None:
+    """
+    The message of a policy is a sentence of its own; a complaint about a member ends once.
+    """
+
+    def refuse(host: str) -> None:
+        raise PolicyDenied(f"{host} is private; see egress.allow.")
+
+    rules = dataclasses.replace(RULES, check_http_host=refuse)
+    body = json.dumps({**GOOD, "callback_url": "http://inside/"}).encode()
+
+    with pytest.raises(Invalid) as refused:
+        parse(CreateTask, body, rules)
+
+    assert refused.value.fields["callback_url"] == "is refused: inside is private; see egress.allow"
+    assert not refused.value.message.endswith("..")
 
 
 def test_a_pushed_task_has_an_id_and_nobody_who_waits() -> None:
