@@ -57,6 +57,7 @@ async def run_reported(queue: TaskQueue, claim: Claim, attempt: Attempt) -> bool
 
 async def _run_reported(queue: TaskQueue, claim: Claim, attempt: Attempt, current: Span) -> bool:
     try:
+        log.info("run.started", run=_name(claim), attempt=claim.attempt)
         async with Recorder(queue, claim) as recorder:
             end = await attempt(recorder)
             _tell_span(current, end)
@@ -89,8 +90,28 @@ async def report(queue: TaskQueue, claim: Claim, end: End, tail: Sequence[NewEve
         said = (*tail, new_event("system", "task_cancelled", {}))
         canceled = _canceled(claim, end)
         await until_written(lambda operation: _tell(queue, claim, canceled, operation, said))
-        return True
+        end = canceled
+    log.info("run.ended", run=_name(claim), **_how(end))
     return not isinstance(end, HandBack)
+
+
+def _name(claim: Claim) -> str:
+    return "create_pr" if claim.publish else "agent"
+
+
+def _how(end: End) -> dict[str, str]:
+    """How a run ended, without its message: that is the client's, and may quote the agent."""
+    match end:
+        case Outcome(failure=Failure() as failure):
+            return {"result": "failed", "reason": failure.reason.value}
+        case Outcome():
+            return {"result": "completed"}
+        case Published():
+            return {"result": "pr_created"}
+        case NotPublished():
+            return {"result": "pr_failed", "reason": end.reason}
+        case HandBack():
+            return {"result": "handed_back", "reason": end.reason}
 
 
 def _tell_span(current: Span, end: End) -> None:

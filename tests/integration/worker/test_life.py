@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from internal.agent.demo import Demo
 from internal.agent.model import AgentRequest, Launch
@@ -30,6 +31,21 @@ async def test_a_task_runs_to_its_end_and_leaves_its_work(site: Site) -> None:
     assert found.changes.files_created == 1
     assert (await site.names(task))[-1] == "result/task_completed"
     await site.settle()
+
+
+async def test_the_log_of_a_worker_tells_which_runs_it_had(site: Site) -> None:
+    """That each began and how it ended; what its message is belongs to the client alone."""
+    with capture_logs() as logs:
+        async with site.worker():
+            for prompt in ("say done", "fail: with a secret in it"):
+                await site.finished(await site.submit(prompt))
+        await site.settle()
+
+    runs = [line for line in logs if line["event"].startswith("run.")]
+    assert [line["event"] for line in runs] == ["run.started", "run.ended"] * 2
+    assert [line.get("result") for line in runs] == [None, "completed", None, "failed"]
+    assert runs[-1]["reason"] == "agent_failed"
+    assert "secret" not in str(runs)
 
 
 @pytest.mark.parametrize(
