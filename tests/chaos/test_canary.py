@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import contextlib
 import json
-import zlib
-from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import quote
 
 import pytest
 
@@ -19,6 +14,7 @@ from internal.redact import MASK
 from internal.task.model import Reason
 from internal.task.ops import ANY_HOME, OpKind
 from internal.task.state import State
+from tests.support.canary import Seen, files, leaks, words_now
 from tests.support.chaos_cli import shell_cli
 from tests.support.chaos_site import SECRETS, TENANT, Site
 from tests.support.git_http import GitHttpServer, git_http_server
@@ -31,6 +27,7 @@ _ACCESS = "canary-access-token/+0123456789"
 _REFUSED = "canary-refused-token-0123456789"
 _API_KEY = "canary-api-key-0123456789abcdef"
 _OURS = (SECRETS.auth_token, SECRETS.hmac_secret, SECRETS.master_key.decode())
+_GIVEN = (_ACCESS, _REFUSED, _API_KEY, *_OURS)
 
 
 async def test_no_secret_turns_up_where_it_does_not_belong(
@@ -40,7 +37,7 @@ async def test_no_secret_turns_up_where_it_does_not_belong(
     Not in Redis or its file, logs, events, webhooks, command lines, repositories, outputs: although
     the agent says what it was given, and the remote refuses one of them.
     """
-    seen: dict[str, bytes] = {}
+    seen: Seen = {}
     site.variables["CODEFORGE_CLI__DEMO__PATH"] = shell_cli(site.directory, _TALKATIVE)
     with git_http_server(site.repo.path.parent, token=_ACCESS) as remote:
         async with Receiver().listening() as receiver:
@@ -49,8 +46,8 @@ async def test_no_secret_turns_up_where_it_does_not_belong(
             received = await receiver.wait_for(3)
     seen["the log"] = worker.log().encode()
     seen |= {f"webhook {n}": got.body for n, got in enumerate(received)}
-    seen |= dict(_files(site.layout().data_dir))
-    seen |= dict(_files(redis_directory))
+    seen |= dict(files(site.layout().data_dir))
+    seen |= dict(files(redis_directory))
     world = await site.world()
     seen |= {name: json.dumps(value).encode() for name, value in world.values.items()}
     stored = [await site.core.service.stored_diff(TENANT, task, 1) for task in tasks]
@@ -58,8 +55,7 @@ async def test_no_secret_turns_up_where_it_does_not_belong(
 
     assert len(seen) > 100
     assert sum(MASK.encode() in content for content in seen.values()) > 3
-    found = [(name, form) for name, content in seen.items() for form in _forms() if form in content]
-    assert found == []
+    assert leaks(seen, _GIVEN) == []
 
 
 async def test_a_registered_key_turns_up_nowhere_either(
@@ -69,7 +65,7 @@ async def test_a_registered_key_turns_up_nowhere_either(
     Through registering, verifying, choosing and a run whose agent prints what it was given: the
     value is in no answer, log, event, command line or file, and in Redis only sealed.
     """
-    seen: dict[str, bytes] = {}
+    seen: Seen = {}
     site.variables["CODEFORGE_CLI__CLAUDE_CODE__PATH"] = shell_cli(site.directory, _TELLTALE)
     with git_http_server(site.repo.path.parent, token=_ACCESS) as remote:
         async with Receiver().listening() as receiver:
@@ -86,12 +82,12 @@ async def test_a_registered_key_turns_up_nowhere_either(
             url = remote.url(site.repo.path.name)
             task = await site.submit("do it", repo_url=url, provider_key="git", cli="claude-code")
             await until("its agent runs", site.agents)
-            seen |= dict(_command_lines())
+            seen |= dict(words_now())
             found = await site.finished(task)
     seen["the answer of verify"] = repr(verified).encode()
     seen["the task"] = repr(found).encode()
     seen["the log"] = worker.log().encode()
-    seen |= dict(_files(site.layout().data_dir)) | dict(_files(redis_directory))
+    seen |= dict(files(site.layout().data_dir)) | dict(files(redis_directory))
     seen |= {
         name: json.dumps(value).encode() for name, value in (await site.world()).values.items()
     }
@@ -101,8 +97,7 @@ async def test_a_registered_key_turns_up_nowhere_either(
     assert (found.status, found.key_source) == (State.COMPLETED, "key:git")
     assert verified["ok"] is False
     assert sum(MASK.encode() in content for content in seen.values()) > 1
-    leaks = [(name, form) for name, content in seen.items() for form in _forms() if form in content]
-    assert leaks == []
+    assert leaks(seen, _GIVEN) == []
 
 
 async def test_the_values_of_mcp_servers_turn_up_nowhere_either(
@@ -111,7 +106,7 @@ async def test_the_values_of_mcp_servers_turn_up_nowhere_either(
     """
     Registered ones and a task's own, although the agent prints the whole file that it was given.
     """
-    seen: dict[str, bytes] = {}
+    seen: Seen = {}
     site.variables["CODEFORGE_CLI__DEMO__PATH"] = shell_cli(site.directory, _INDISCREET)
     registered = McpServer(name="far", url=f"https://e.com/?key={_ACCESS}", headers={"K": _ACCESS})
     await site.core.mcp.add(TENANT, registered)
@@ -120,19 +115,18 @@ async def test_the_values_of_mcp_servers_turn_up_nowhere_either(
 
     task = await site.submit("do it", mcp_servers=(own,))
     await until("its agent runs", site.agents)
-    seen |= dict(_command_lines())
+    seen |= dict(words_now())
     found = await site.finished(task)
 
     seen["the task"] = repr(found).encode()
     seen["the log"] = worker.log().encode()
-    seen |= dict(_files(site.layout().data_dir)) | dict(_files(redis_directory))
+    seen |= dict(files(site.layout().data_dir)) | dict(files(redis_directory))
     seen |= {
         name: json.dumps(value).encode() for name, value in (await site.world()).values.items()
     }
     assert found.status is State.COMPLETED
     assert sum(MASK.encode() in content for content in seen.values()) > 1
-    leaks = [(name, form) for name, content in seen.items() for form in _forms() if form in content]
-    assert leaks == []
+    assert leaks(seen, _GIVEN) == []
 
 
 # The file is one line of JSON: as the text of an event, and as it is on stderr and in the result.
@@ -169,9 +163,7 @@ echo '{{"type":"result","text":"done with {_API_KEY}"}}'
 """
 
 
-async def _run(
-    site: Site, remote: GitHttpServer, receiver: Receiver, seen: dict[str, bytes]
-) -> list[str]:
+async def _run(site: Site, remote: GitHttpServer, receiver: Receiver, seen: Seen) -> list[str]:
     """A run with a follow-up, and one that the remote refuses; *seen* gets the command lines."""
     remote.packs_may_go.clear()
     url = remote.url(site.repo.path.name)
@@ -183,10 +175,10 @@ async def _run(
         callback_url=receiver.url(),
     )
     await until("git fetches", lambda: any("git-upload" in r for r in remote.requests))
-    seen |= dict(_command_lines())
+    seen |= dict(words_now())
     remote.packs_may_go.set()
     await until("its agent runs", site.agents)
-    seen |= dict(_command_lines())
+    seen |= dict(words_now())
     assert (await site.finished(task)).status is State.COMPLETED
     await site.instruct(task, "more")
     assert (await site.finished(task)).status is State.COMPLETED
@@ -197,26 +189,3 @@ async def _run(
     assert found.failure is not None
     assert found.failure.reason is Reason.AUTH_FAILED
     return [task]
-
-
-def _forms() -> list[bytes]:
-    """Each secret as it is, and as others write it."""
-    forms: list[bytes] = []
-    for secret in (_ACCESS, _REFUSED, _API_KEY, *_OURS):
-        plain = secret.encode()
-        forms += [plain, quote(secret, safe="").encode(), base64.b64encode(plain)]
-        forms += [plain.hex().encode(), zlib.compress(plain)]
-    return forms
-
-
-def _command_lines() -> Iterator[tuple[str, bytes]]:
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            yield str(path), path.read_bytes()
-
-
-def _files(root: Path) -> Iterator[tuple[str, bytes]]:
-    for path in root.rglob("*"):
-        if path.is_file() and not path.is_symlink():
-            with contextlib.suppress(OSError):
-                yield str(path), path.read_bytes()
