@@ -30,7 +30,7 @@ _EXIT_CODES: tuple[tuple[type[CodeforgeError], int], ...] = (
 
 def main() -> None:
     """Run the command line; an error of ours is one clear message, never a traceback."""
-    lean.leave_out()
+    lean.leave_out(sys.argv[1:])
     from codeforge.cli import app  # noqa: PLC0415 -- imports redis
 
     try:
