@@ -25,6 +25,7 @@ from internal.process.spec import Cause, Exit, Launcher, ProcessSpec, no_isolati
 from internal.process.supervise import AgentProcess, start
 
 _TEXT_BYTES = 256 * 1024  # of a result; what is shown of it is far less
+_MODEL_BYTES = 256  # as long as a request may name one
 _STDERR_CHARACTERS = 16 * 1024  # so that a secret cut at the start of the kept tail is not in it
 
 
@@ -111,7 +112,7 @@ class AgentRun:
     @property
     def usage(self) -> Usage:
         """What the run used so far, as far as its lines told."""
-        return self._timed(self._parser.usage)
+        return self._shown(self._parser.usage)
 
     @property
     def stderr_tail(self) -> str:
@@ -146,11 +147,17 @@ class AgentRun:
             text=cut_text(result.text, limit_bytes=_TEXT_BYTES, redact=self._redact),
             message=cut_text(result.message, limit_bytes=_TEXT_BYTES, redact=self._redact),
             detail=cast("Json | None", detail),
-            usage=self._timed(result.usage),
+            usage=self._shown(result.usage),
         )
 
-    def _timed(self, usage: Usage) -> Usage:
-        """With our own measure of the time where the agent gave none (it was killed)."""
+    def _shown(self, usage: Usage) -> Usage:
+        """
+        With our own measure of the time where the agent gave none (it was killed), and without
+        secrets in the name of the model.
+        """
+        if usage.model is not None:
+            name = cut_text(usage.model, limit_bytes=_MODEL_BYTES, redact=self._redact)
+            usage = replace(usage, model=name)
         if usage.duration_seconds > 0:
             return usage
         running = self._clock.monotonic() - self._started_at - self.process.frozen_seconds()

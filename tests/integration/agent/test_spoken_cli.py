@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from internal.agent.model import Ending, EventKind
-from tests.support.agent_place import AgentPlace
+from tests.support.agent_place import CANARY, AgentPlace
 
 _MOCK = """#!/bin/sh
 # Ignores its options, reads the prompt from stdin to the end, and prints three lines.
@@ -40,6 +40,21 @@ async def test_a_mock_of_few_words_completes(mock: AgentPlace) -> None:
     assert (ended.result.ending, ended.result.text) == (Ending.COMPLETED, "did it")
     assert (ended.result.usage.input_tokens, ended.result.usage.output_tokens) == (150, 50)
     assert ended.told(EventKind.TEXT) == [{"text": "I work"}]
+
+
+async def test_the_name_of_its_model_is_like_any_other_word(mock: AgentPlace) -> None:
+    """
+    It comes from the model's host, goes into every document and webhook, and may hold anything.
+    """
+    line = '{"type":"system","subtype":"init","model":"%s%s"}'
+    script = f"printf '{line}\\n' {CANARY} $(head -c 100000 /dev/zero | tr '\\0' x)"
+    (mock.root / "mock").write_text(f"#!/bin/sh\ncat > /dev/null\n{script}\n")
+
+    usage = (await mock.run("go")).result.usage
+
+    assert usage.model is not None
+    assert CANARY not in usage.model
+    assert len(usage.model) <= 256
 
 
 async def test_its_last_text_stands_for_an_empty_result(mock: AgentPlace) -> None:
