@@ -59,7 +59,7 @@ def start_logs(settings: Settings, secrets: Secrets | None = None) -> None:
     """Configure this process' logs; from then on its secrets are taken out of every line."""
     KNOWN.add(*filter(None, [urlsplit(settings.redis.url.get_secret_value()).password]))
     if secrets is not None:
-        KNOWN.add(secrets.auth_token, secrets.hmac_secret)
+        KNOWN.add(secrets.auth_token, secrets.hmac_secret, *secrets.old_hmac_secrets)
     form = settings.logging.format
     if form == "auto":
         form = "console" if sys.stderr.isatty() else "json"
@@ -173,6 +173,7 @@ def find_secrets(settings: Settings) -> Secrets:
         master_key=key,
         hmac_secret=found["webhooks.hmac_secret"],
         other_master_keys=others,
+        old_hmac_secrets=find_old_hmac_secrets(settings),
     )
 
 
@@ -205,8 +206,7 @@ def find_other_keys(settings: Settings) -> tuple[bytes, ...]:
         for name, secret in settings.encryption.keys.items()
     }
     if not settings.encryption.key.get_secret_value():
-        beside = sorted((settings.data_dir / SECRETS).glob(f"{KEY_FILE}.*"))
-        texts |= {str(path): path.read_text().strip() for path in beside}
+        texts |= _beside(settings, KEY_FILE)
     keys: list[bytes] = []
     for name, text in texts.items():
         try:
@@ -214,6 +214,20 @@ def find_other_keys(settings: Settings) -> tuple[bytes, ...]:
         except Invalid as error:
             raise Invalid(f"{name}: {error.message}", fields={name: error.message}) from error
     return tuple(keys)
+
+
+def find_old_hmac_secrets(settings: Settings) -> tuple[str, ...]:
+    """Those of `webhooks.old_hmac_secrets`, and the files beside a generated secret."""
+    found = [secret.get_secret_value() for secret in settings.webhooks.old_hmac_secrets]
+    if not settings.webhooks.hmac_secret.get_secret_value():
+        found += _beside(settings, HMAC_FILE).values()
+    return tuple(found)
+
+
+def _beside(settings: Settings, name: str) -> dict[str, str]:
+    """The contents of `<name>.<anything>` in the directory of secrets, by path."""
+    paths = sorted((settings.data_dir / SECRETS).glob(f"{name}.*"))
+    return {str(path): path.read_text().strip() for path in paths}
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:

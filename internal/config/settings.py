@@ -20,6 +20,7 @@ from internal.config.values import (
     Names,
     Origins,
     Seconds,
+    SecretTexts,
     Table,
     VariableNames,
 )
@@ -182,6 +183,7 @@ class EncryptionSettings(Section):
 
 class WebhookSettings(Section):
     hmac_secret: SecretStr = SecretStr("")
+    old_hmac_secrets: SecretTexts = ()
     # None: the schedule of Standard Webhooks; a number: version A's, with 3 and 5 s by default.
     retry_count: int | None = Field(default=None, ge=0, le=20)
     retry_delay: FractionalSeconds | None = Field(default=None, gt=0)

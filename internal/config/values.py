@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, cast
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringConstraints
 
 _UNIT_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _PART = re.compile(r"(\d+(?:\.\d+)?|\.\d+)(h|ms|m|s)")
@@ -56,6 +56,8 @@ Seconds = Annotated[int, BeforeValidator(_seconds)]
 FractionalSeconds = Annotated[float, BeforeValidator(_seconds), Field(allow_inf_nan=False)]
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_items)]
+
+SecretTexts = Annotated[tuple[SecretStr, ...], BeforeValidator(_items)]
 
 VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 VariableNames = Annotated[tuple[VariableName, ...], BeforeValidator(_items)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import secrets
+from collections.abc import Sequence
 
 from internal.crypto.box import Box
 from internal.errors import Invalid
@@ -25,17 +26,18 @@ def make_secret() -> str:
 class SigningSecrets:
     """All secrets that sign webhooks."""
 
-    def __init__(self, box: Box, deployment_secret: str) -> None:
-        """Raises Invalid when *deployment_secret* (`webhooks.hmac_secret`) is no usable one."""
+    def __init__(self, box: Box, deployment_secret: str, old_secrets: Sequence[str] = ()) -> None:
+        """
+        Take `webhooks.hmac_secret`, and the `webhooks.old_hmac_secrets` that still sign beside it.
+
+        Raises:
+            Invalid: one of them is no usable one; the setting is named.
+        """
         self._box = box
-        self._deployment = deployment_secret
-        try:
-            Signer(deployment_secret)
-        except Invalid as error:
-            raise Invalid(
-                f"webhooks.hmac_secret {error.fields['secret']}.",
-                fields={"webhooks.hmac_secret": error.fields["secret"]},
-            ) from error
+        self._deployment = (deployment_secret, *old_secrets)
+        _check("webhooks.hmac_secret", deployment_secret)
+        for secret in old_secrets:
+            _check("webhooks.old_hmac_secrets", secret)
 
     def seal(self, tenant: str, endpoint: str, revision: int, secret: str) -> str:
         """The record of an endpoint's secret number *revision* (from 1)."""
@@ -49,9 +51,17 @@ class SigningSecrets:
             SealBroken: they were sealed with a master key that is not configured here.
         """
         if delivery.endpoint is None:
-            return [self._deployment]
+            return list(self._deployment)
         name = _name(delivery.endpoint)
         return [self._box.open(delivery.tenant, name, it) for it in delivery.sealed_secrets]
+
+
+def _check(setting: str, secret: str) -> None:
+    try:
+        Signer(secret)
+    except Invalid as error:
+        problem = error.fields["secret"]
+        raise Invalid(f"{setting} {problem}.", fields={setting: problem}) from error
 
 
 def _name(endpoint: str) -> str:

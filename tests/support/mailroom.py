@@ -149,12 +149,13 @@ async def dispatching(
     limits: Limits | None = None,
     clock: Clock | None = None,
     box: Box = BOX,
+    secrets: tuple[str, ...] = (SECRET,),
 ) -> AsyncGenerator[None, None]:
     """A dispatcher that runs as long as the context, and must stop within the test's patience."""
     async with HttpClient(Guard(allow), user_agent="CodeForge/test") as client:
         sender = Sender(
             client,
-            SigningSecrets(box, SECRET),
+            SigningSecrets(box, secrets[0], secrets[1:]),
             clock or SystemClock(),
             version="1.2.3",
             attempt_seconds=attempt_seconds,

@@ -32,6 +32,8 @@ def check_secrets(settings: Settings) -> list[Finding]:
     ]
     for name, secret in settings.encryption.keys.items():
         found += filter(None, [_judge_key(f"encryption.keys.{name}", secret.get_secret_value())])
+    for old in settings.webhooks.old_hmac_secrets:
+        found += filter(None, [_judge_hmac("webhooks.old_hmac_secrets", old.get_secret_value())])
     return found
 
 

@@ -69,6 +69,8 @@ class Secrets:
     hmac_secret: str = field(repr=False)
     other_master_keys: tuple[bytes, ...] = field(default=(), repr=False)
     """They only open: keys of before, and the next one."""
+    old_hmac_secrets: tuple[str, ...] = field(default=(), repr=False)
+    """They sign beside `hmac_secret`, for receivers that have not changed to it yet."""
 
     @property
     def keyring(self) -> Keyring:
@@ -178,7 +180,7 @@ def _core(
         search_window=settings.limits.search_window,
     )
     key_store = KeyStore(redis, keys)
-    signing = SigningSecrets(box, secrets.hmac_secret)
+    signing = SigningSecrets(box, secrets.hmac_secret, secrets.old_hmac_secrets)
     webhook_store = WebhookStore(redis, keys)
     dispatcher = Dispatcher(
         Outbox(redis, blocking, keys),

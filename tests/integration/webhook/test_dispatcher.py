@@ -77,6 +77,25 @@ async def test_a_delivery_arrives_signed_in_both_forms(
     assert await mailroom.counted("success") == 1
 
 
+async def test_a_deployments_old_secret_signs_beside_the_new_one(
+    mailroom: Mailroom, receiver: Receiver
+) -> None:
+    """
+    A receiver that knows only one of the two verifies a callback, whichever it knows; what has room
+    for one signature has the new one's.
+    """
+    old, new = SECRET, "whsec_" + "bmV3" * 8
+    identifier = await mailroom.post(receiver.url(), body='{"result":"x"}')
+
+    async with dispatching(mailroom.outbox, secrets=(new, old)):
+        await mailroom.until(identifier, status="delivered")
+
+    [request] = receiver.requests
+    for known in (old, new):
+        assert Webhook(known).verify(request.body, dict(request.headers)) == {"result": "x"}
+    assert request.headers["x-signature-256"] == Signer(new).body_signature(request.body)
+
+
 async def test_a_failed_delivery_comes_again_with_the_same_id(
     mailroom: Mailroom, receiver: Receiver
 ) -> None:

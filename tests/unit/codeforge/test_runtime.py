@@ -8,7 +8,9 @@ import pytest
 
 from codeforge import runtime
 from internal.config.load import load_settings
+from internal.crypto.box import Box
 from internal.errors import Invalid
+from internal.webhook.secrets import SigningSecrets
 
 
 def test_fault_a20_webhooks_are_never_silently_off(tmp_path: Path) -> None:
@@ -26,3 +28,36 @@ def test_fault_a20_webhooks_are_never_silently_off(tmp_path: Path) -> None:
     assert "webhooks.hmac_secret" in refused.value.fields
     assert tmp_path / "data" / "secrets" / "hmac_secret" in made
     assert runtime.find_secrets(settings).hmac_secret.startswith("whsec_")
+
+
+def test_old_webhook_secrets_are_found_where_the_new_one_is(tmp_path: Path) -> None:
+    """
+    In the settings; beside a generated secret also as files, so that `up` rotates by a rename.
+    """
+    environment = {"HOME": str(tmp_path), "CODEFORGE_DATA_DIR": str(tmp_path / "data")}
+    generated = load_settings(environment, tmp_path).settings
+    runtime.make_secrets(generated)
+    before = runtime.find_secrets(generated)
+    file = tmp_path / "data" / "secrets" / "hmac_secret"
+
+    file.rename(f"{file}.old")
+    runtime.make_secrets(generated)
+    after = runtime.find_secrets(generated)
+    variables = {"HMAC_SECRET": "a-new-secret-of-ours", "OLD_HMAC_SECRETS": "one,two"}
+    environment |= {f"CODEFORGE_WEBHOOKS__{name}": value for name, value in variables.items()}
+    configured = runtime.find_secrets(load_settings(environment, tmp_path).settings)
+
+    assert before.old_hmac_secrets == ()
+    assert after.old_hmac_secrets == (before.hmac_secret,)
+    assert after.hmac_secret != before.hmac_secret
+    assert configured.old_hmac_secrets == ("one", "two")
+
+
+def test_an_old_webhook_secret_that_is_none_is_named() -> None:
+    """
+    Not found out with the first webhook.
+    """
+    with pytest.raises(Invalid) as refused:
+        SigningSecrets(Box({"k": bytes(32)}, "k"), "whsec_c2VjcmV0IQ==", ["whsec_!"])
+
+    assert "webhooks.old_hmac_secrets" in refused.value.fields

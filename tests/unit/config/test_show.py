@@ -13,6 +13,7 @@ SECRETS = {
     "CODEFORGE_ENCRYPTION__KEY": "hunter22",
     "CODEFORGE_ENCRYPTION__KEYS": '{"old": "hunter22"}',
     "CODEFORGE_WEBHOOKS__HMAC_SECRET": "hunter22",
+    "CODEFORGE_WEBHOOKS__OLD_HMAC_SECRETS": "hunter22,whsec_hunter22",
     "CODEFORGE_REDIS__URL": "rediss://user:hunter22@redis.example:6380/1",
     "CODEFORGE_TRACING__ENDPOINT": "https://user:hunter22@otel.example",
 }
@@ -27,6 +28,7 @@ def test_secrets_are_masked_and_places_are_shown(tmp_path: Path) -> None:
     assert "hunter22" not in str(rows)
     assert rows["server.auth_token"].value == "***"
     assert rows["encryption.keys"].value == {"old": "***"}
+    assert rows["webhooks.old_hmac_secrets"].value == ["***", "***"]
     assert rows["redis.url"].value == "rediss://***@redis.example:6380/1"
     assert rows["redis.url"].source == "CODEFORGE_REDIS__URL"
     assert rows["git.allow_hosts"].value == []
