@@ -1,8 +1,9 @@
 """
 The audit log: who did what, to which object, when; one stream per tenant.
 
-An entry is written after the act succeeded. When it cannot be written, the act stands: the whole
-entry goes to the process' log instead, and is counted. Secrets and prompts never come in here.
+An entry is written after the act succeeded. When it cannot be written, the act stands, and that is
+counted. The process' log has every entry as well: a stream has an end, and who may act may fill it
+to be rid of an entry. Secrets and prompts never come in here.
 """
 
 # redis-py leaves its **kwargs untyped.
@@ -90,6 +91,8 @@ class AuditLog:
         except RedisError as error:
             self._count_lost()
             log.error("audit.lost", tenant=tenant, entry=entry, reason=str(error))  # noqa: TRY400
+        else:
+            log.info("audit.recorded", tenant=tenant, entry=entry)
 
     async def list(
         self, tenant: str, *, limit: int, since: datetime | None = None, before: str | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import httpx2
 import pytest
 from redis.asyncio import Redis
+from structlog.testing import capture_logs
 
 from internal.task.model import Failure, Reason
 from tests.support.belongings import KEY
@@ -114,3 +115,17 @@ async def test_an_act_stands_when_its_note_fails(
 
     assert answer.status_code == 201
     await redis_client.delete("test:tenant:default:audit")
+
+
+async def test_an_entry_is_in_the_log_of_the_server_too(client: httpx2.AsyncClient) -> None:
+    """
+    What Redis keeps has an end, and whoever may act can act so often that an entry falls out of it.
+    """
+    with capture_logs() as logs:
+        await client.post("/api/v1/keys", json=KEY)
+
+    (noted,) = (line for line in logs if line["event"] == "audit.recorded")
+    (kept,) = (await client.get(AUDIT)).json()["entries"]
+    assert noted["tenant"] == "default"
+    assert noted["entry"] == {name: kept[name] for name in noted["entry"]}
+    assert noted["entry"]["object"] == KEY["name"]
