@@ -22,11 +22,12 @@ _COMMANDS = {
     "serve": "Run the HTTP server.",
     "worker": "Run agents.",
     "demo": "Show one task from request to result, with everything embedded.",
-    "doctor": "Check this machine and say what to fix.",
+    "doctor": "Check this machine and its settings, and say what to fix.",
     "task": "Submit tasks and follow them.",
     "webhooks": "Register webhook endpoints and look at deliveries.",
     "keys": "Register keys for git hosts and models, and change the master key.",
     "tokens": "Make and revoke API tokens, and see what was done with them.",
+    "mcp": "Register MCP servers that agents are given.",
     "workspaces": "See and remove the directories agents work in.",
     "config": "Look at the settings.",
     "version": "Print the version.",
@@ -49,6 +50,7 @@ class _Commands(TyperGroup):
             return super().resolve_command(ctx, args)  # says what was meant
         module = import_module(f"codeforge.commands.{name}")
         command = typer.main.get_command(module.app)
+        command.help = _COMMANDS[name]
         command.params = [p for p in command.params if not str(p.name).endswith("_completion")]
         return name, command, rest
 

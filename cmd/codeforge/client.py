@@ -182,6 +182,19 @@ class Client:
     def remove_key(self, name: str) -> None:
         self._call("DELETE", f"/keys/{quote(name, safe='')}")
 
+    def add_mcp_server(self, request: Mapping[str, Any], *, project: str | None = None) -> Document:
+        """Register a server from the API's body, for all tasks or those of one repository."""
+        params = _given(project=project)
+        return self._call("POST", "/mcp/servers", json=dict(request), params=params)
+
+    def mcp_servers(self, *, project: str | None = None) -> Document:
+        """`{servers}`, without the values of their variables and headers."""
+        return self._call("GET", "/mcp/servers", params=_given(project=project))
+
+    def remove_mcp_server(self, name: str, *, project: str | None = None) -> None:
+        path = f"/mcp/servers/{quote(name, safe='')}"
+        self._call("DELETE", path, params=_given(project=project))
+
     def add_token(self, request: Mapping[str, Any]) -> Document:
         """Make a token from the API's body; its `token` is in this answer only."""
         return self._call("POST", "/tokens", json=dict(request))

@@ -34,7 +34,7 @@ def connected(url: str | None, token: str | None) -> Generator[Client]:
         with open_client(url, token) as client:
             yield client
     except ApiError as error:
-        complain(str(error), *(f"  {name}: {text}" for name, text in error.fields.items()))
+        complain(*_lines(error))
         state = error.status in {404, 409, 410}
         raise typer.Exit(EXIT_STATE if state else EXIT_REFUSED) from error
     except (Unreachable, Unavailable) as error:
@@ -53,6 +53,14 @@ def output(document: dict[str, Any], as_json: bool, write: Callable[[Console], N
 def print_json(document: dict[str, Any]) -> None:
     """One line."""
     print(json.dumps(document, ensure_ascii=False), flush=True)
+
+
+def _lines(error: ApiError) -> list[str]:
+    """The message, which names all fields; several of them on a line each."""
+    head, colon, _ = str(error).partition(": ")
+    if not colon or len(error.fields) < 2:
+        return [str(error)]
+    return [f"{head}:", *(f"  {name} {text}" for name, text in error.fields.items())]
 
 
 def complain(*lines: str) -> None:

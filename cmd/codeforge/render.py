@@ -29,7 +29,7 @@ def task_line(console: Console, task: Document) -> None:
     """One line of a listing."""
     line = Text(f"{task['id']}  ")
     line.append(f"{task['status']:<21}", style=_STYLES.get(task["status"], "yellow"))
-    line.append(f"{task['created_at'][:19]}  {_one_line(task['repo_url'], 50)}  ")
+    line.append(f"{task['created_at'][:19]}Z  {_one_line(task['repo_url'], 50)}  ")
     line.append(_one_line(task.get("current_prompt") or task["prompt"], 60), style="dim")
     console.print(line, soft_wrap=True, highlight=False)
 
@@ -53,6 +53,15 @@ def workspace_line(console: Console, workspace: Document) -> None:
     console.print(line, soft_wrap=True, highlight=False)
 
 
+def mcp_line(console: Console, server: Document) -> None:
+    """One MCP server on one line: what is started or called, and the names of what it gets."""
+    started = f"npx -y {server['package']}" if "package" in server else server.get("command")
+    what = " ".join([started or server["url"], *server.get("args", ())])
+    names = [*server.get("env_names", ()), *server.get("header_names", ())]
+    words = [server["name"], what, *([" ".join(names)] if names else [])]
+    console.print(_clean("  ".join(words)), soft_wrap=True, highlight=False, markup=False)
+
+
 def token_line(console: Console, token: Document) -> None:
     """One token on one line."""
     until = f"until {token['expires_at'][:16]}Z" if "expires_at" in token else "no end"
@@ -71,9 +80,11 @@ def audit_line(console: Console, entry: Document) -> None:
 
 def endpoint_line(console: Console, endpoint: Document) -> None:
     """One line of a listing of webhook endpoints."""
-    state = endpoint.get("disabled_reason", "failing" if "failing_since" in endpoint else "on")
+    state = "failing" if "failing_since" in endpoint else "on"
+    if not endpoint["enabled"]:
+        state = f"off ({endpoint['disabled_reason']})"
     line = Text(f"{endpoint['id']}  ")
-    line.append(f"{state:<9}", style="green" if state == "on" else "bold red")
+    line.append(f"{state:<14}", style="green" if state == "on" else "bold red")
     line.append(f"{_clean(endpoint['url'])}  ")
     line.append(" ".join(event.removeprefix("task.") for event in endpoint["events"]), style="dim")
     console.print(line, soft_wrap=True, highlight=False)
@@ -84,7 +95,7 @@ def delivery_line(console: Console, delivery: Document) -> None:
     line = Text(f"{delivery['id']}  ")
     style = {"delivered": "green", "failed": "bold red"}.get(delivery["status"], "yellow")
     line.append(f"{delivery['status']:<10}", style=style)
-    line.append(f"{delivery['event']}  {delivery['created_at'][:19]}  ")
+    line.append(f"{delivery['event']}  {delivery['created_at'][:19]}Z  ")
     line.append(f"{delivery['attempt_count']}x {delivery.get('reason', '')}", style="dim")
     console.print(line, soft_wrap=True, highlight=False)
 
@@ -105,13 +116,16 @@ def task_page(console: Console, task: Document) -> None:
         ("changes", _changes(changes) if changes else None),
         ("usage", _usage(usage)),
         ("pull request", task.get("pr_url")),
+        ("not published", task.get("pr_error")),
+        ("credential", task.get("key_source")),
+        ("isolation", task.get("isolation")),
         ("created", task["created_at"]),
         ("finished", task.get("finished_at")),
     ]
     for name, value in rows:
         if value:
             style = _STYLES.get(task["status"], "") if name == "status" else ""
-            line = Text.assemble((f"{name:>12}  ", "dim"), (_clean(value), style))
+            line = Text.assemble((f"{name:>13}  ", "dim"), (_clean(value), style))
             console.print(line, soft_wrap=True, highlight=False)
 
 
@@ -127,9 +141,8 @@ def _tell(event: Document) -> Text | None:  # noqa: PLR0911 -- one case for each
     match event["type"], event["event"]:
         case "system", "state":
             return Text(f"● {data['to']}", style=_STYLES.get(data["to"], "yellow"))
-        case "git", "clone_completed":
-            commit, mode = str(data["commit"])[:12], data["mode"]
-            return Text(f"  workspace at {commit} ({mode}, {data['ms']} ms)", style="dim")
+        case "git", about:
+            return _tell_git(about, data)
         case "system", "cli_started":
             return Text(f"  {data['cli']} {data.get('version') or ''}".rstrip(), style="dim")
         case "stream", "text":
@@ -151,8 +164,24 @@ def _tell(event: Document) -> Text | None:  # noqa: PLR0911 -- one case for each
             told = f"✓ {_changes(changes)}" if changes else "✓ no changes"
             return Text(told, style="bold green")
         case "system", ("waiting" | "warning" | "workspace_lost" | "task_timeout"):
-            said = data.get("reason") or data.get("kind") or data.get("home")
-            return Text(f"  {event['event']}: {said}", style="yellow")
+            said = data.get("message") or data.get("reason") or data.get("kind") or data.get("home")
+            return Text(f"  {event['event']}: {_one_line(str(said), _WIDTH)}", style="yellow")
+        case _:
+            return None
+
+
+def _tell_git(about: str, data: Document) -> Text | None:
+    match about:
+        case "clone_completed":
+            commit, mode = str(data["commit"])[:12], data["mode"]
+            return Text(f"  workspace at {commit} ({mode}, {data['ms']} ms)", style="dim")
+        case "push_started":
+            return Text(f"  pushing {_clean(data['branch'])}", style="dim")
+        case "pr_created":
+            verb = "updated" if data["updated"] else "opened"
+            return Text(f"✓ {verb} {_clean(data['pr_url'])}", style="bold green")
+        case "pr_failed":
+            return Text(f"✗ no pull request: {_clean(data['error'])}", style="bold red")
         case _:
             return None
 

@@ -87,15 +87,50 @@ def test_a_pull_request_of_a_local_repository_is_refused(
 def test_refusals_have_exit_codes_and_no_traceback(deployment: Deployment) -> None:
     """2 for a bad request, 3 for no such task, 4 for no server."""
     bad = deployment.run("task", "submit", "not-a-url", "do it")
+    worse = deployment.run("task", "submit", "not-a-url", "do it", "--agent", "nobody")
     missing = deployment.run("task", "show", "nonexistent")
     alone = deployment.run("task", "list", "--url", "http://127.0.0.1:9")
 
     assert (bad.returncode, missing.returncode, alone.returncode) == (2, 3, 4)
-    assert "repo_url" in bad.stderr
+    assert bad.stderr.count("repo_url") == 1
+    assert [line.split()[0] for line in worse.stderr.splitlines()[1:]] == ["repo_url", "config.cli"]
     for refused in (bad, missing, alone):
         assert refused.stderr
         assert "Traceback" not in refused.stderr
         assert refused.stdout == ""
+
+
+def test_a_finished_task_can_be_deleted(
+    deployment: Deployment, client: Client, repository: Repo
+) -> None:
+    """Nothing is printed, and it is gone."""
+    deployment.run("task", "submit", repository.url, "say hi", "--agent", "demo", "--follow")
+    task = client.list(q=repository.path.name)["tasks"][0]["id"]
+
+    deleted = deployment.run("task", "delete", task)
+    again = deployment.run("task", "delete", task)
+
+    assert (deleted.returncode, deleted.stdout, again.returncode) == (0, "", 3)
+
+
+def test_mcp_servers_are_registered_listed_and_removed(deployment: Deployment) -> None:
+    """Values come from the environment, by the name of their variable, and are never shown."""
+    words = ("mcp", "add", "issues", "--package", "@example/issues-mcp", "--arg=-v")
+    added = deployment.run(*words, "--env", "HOME")
+    unset = deployment.run(*words, "--env", "NOBODY_SET_THIS")
+    called = deployment.run("mcp", "add", "wiki", "--at", "https://mcp.example.com/wiki")
+    listed = deployment.run("mcp", "list")
+    removed = [deployment.run("mcp", "remove", name).returncode for name in ("issues", "wiki")]
+    again = deployment.run("mcp", "remove", "issues")
+
+    assert (added.returncode, called.returncode) == (0, 0), added.stderr + called.stderr
+    assert unset.returncode == 2
+    assert "NOBODY_SET_THIS" in unset.stderr
+    assert listed.stdout.splitlines() == [
+        "issues  npx -y @example/issues-mcp -v  HOME",
+        "wiki  https://mcp.example.com/wiki",
+    ]
+    assert (removed, again.returncode) == ([0, 0], 3)
 
 
 def test_workspaces_are_listed_and_cleaned(

@@ -13,7 +13,7 @@ import typer
 from internal.config.load import load_settings
 from internal.config.show import Row, effective
 
-app = typer.Typer(help="Look at the settings.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 
 
 @app.callback()

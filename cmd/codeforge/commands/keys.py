@@ -19,10 +19,11 @@ from rich.console import Console
 
 from codeforge import render, rotation, runtime
 from codeforge.console import EXIT_FAILED, AsJson, Token, Url, complain, connected, output
+from codeforge.life import Expires, end_of
 from codeforge.rotation import Rotation, open_rotation
 from internal.config.settings import Settings
 
-app = typer.Typer(help="Register keys, and change the master key.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the key.")]
 
@@ -36,7 +37,7 @@ def add(
     scope: Annotated[
         list[str] | None, typer.Option(help="owner/name or owner/*; repeatable.")
     ] = None,
-    expires_at: Annotated[str | None, typer.Option(help="RFC 3339 time of its end.")] = None,
+    expires: Expires = None,
     url: Url = None,
     token: Token = None,
     as_json: AsJson = False,
@@ -44,7 +45,7 @@ def add(
     """Register the key that comes on standard input."""
     value = getpass("Value: ") if sys.stdin.isatty() else sys.stdin.read()
     request: dict[str, Any] = {"name": name, "provider": provider, "token": value.strip()}
-    request |= {"base_url": base_url, "scope": scope, "expires_at": expires_at}
+    request |= {"base_url": base_url, "scope": scope, "expires_at": end_of(expires)}
     with connected(url, token) as client:
         made = client.add_key(request)
         output(made, as_json, lambda console: render.key_line(console, made))
@@ -115,9 +116,9 @@ async def _status(settings: Settings, *, as_json: bool) -> None:
 
     def show_all(console: Console) -> None:
         for row in standing.rows:
-            words = [row.kid, f"{row.values} values"]
+            words = [row.kid, f"seals {row.values}"]
             words.append(f"known by {row.known_by} of {standing.processes} processes")
-            words += [f"sealed with by {row.seals}"] if row.seals else []
+            words += [f"active in {row.seals}"] if row.seals else []
             words += [] if row.is_configured else ["not configured here"]
             console.print("  ".join(words), highlight=False, markup=False)
 

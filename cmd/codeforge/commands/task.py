@@ -1,5 +1,6 @@
 """
-`codeforge task ...`: submit, list, show, follow, instruct, cancel, retry, create-pr, pr, diff.
+`codeforge task ...`: submit, list, show, follow, instruct, cancel, retry, create-pr, pr, diff,
+delete.
 
 Exit codes: 0 done (and, when it followed, the task completed), 1 the task failed, 2 wrong usage or
 a refused request, 3 no such task or the wrong state, 4 no server.
@@ -18,7 +19,7 @@ from codeforge import render
 from codeforge.client import Client
 from codeforge.console import EXIT_FAILED, AsJson, Token, Url, connected, output, print_json
 
-app = typer.Typer(help="Submit tasks and follow them.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 
 TaskId = Annotated[str, typer.Argument(metavar="TASK", help="Id of the task.")]
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Show its steps until it ends.")]
@@ -27,7 +28,9 @@ Follow = Annotated[bool, typer.Option("--follow", "-f", help="Show its steps unt
 @app.command()
 def submit(  # noqa: PLR0917 -- options of a command, never called with positions
     repo_url: Annotated[str, typer.Argument(metavar="REPO", help="Repository to work on.")],
-    prompt: Annotated[str, typer.Argument(help="What to do; `-` reads standard input.")],
+    prompt: Annotated[
+        str, typer.Argument(metavar="PROMPT", help="What to do; `-` reads standard input.")
+    ],
     agent: Annotated[str | None, typer.Option(help="Agent CLI to run.")] = None,
     model: Annotated[str | None, typer.Option(help="Model of the agent.")] = None,
     branch: Annotated[str | None, typer.Option(help="Branch, tag or commit to start from.")] = None,
@@ -36,7 +39,13 @@ def submit(  # noqa: PLR0917 -- options of a command, never called with position
     callback_url: Annotated[str | None, typer.Option(help="Webhook called at the end.")] = None,
     label: Annotated[list[str] | None, typer.Option(help="key=value; repeatable.")] = None,
     idempotency_key: Annotated[str | None, typer.Option(help="Makes a repeat safe.")] = None,
+    provider_key: Annotated[
+        str | None, typer.Option(help="Registered key for the repository's host.")
+    ] = None,
     *,
+    create_pr: Annotated[
+        bool, typer.Option("--create-pr", help="Publish what completes with changes.")
+    ] = False,
     follow: Follow = False,
     url: Url = None,
     token: Token = None,
@@ -48,6 +57,7 @@ def submit(  # noqa: PLR0917 -- options of a command, never called with position
         "ai_model": model,
         "target_branch": branch,
         "timeout_seconds": timeout,
+        "auto_create_pr": create_pr or None,
     }
     request: dict[str, Any] = {
         "repo_url": repo_url,
@@ -58,6 +68,8 @@ def submit(  # noqa: PLR0917 -- options of a command, never called with position
         request["priority"] = priority
     if callback_url:
         request["callback_url"] = callback_url
+    if provider_key:
+        request["provider_key"] = provider_key
     if label:
         request["labels"] = dict(_pair(text) for text in label)
     with connected(url, token) as client:
@@ -119,7 +131,9 @@ def follow(
 @app.command()
 def instruct(
     task: TaskId,
-    prompt: Annotated[str, typer.Argument(help="The follow-up; `-` reads standard input.")],
+    prompt: Annotated[
+        str, typer.Argument(metavar="PROMPT", help="The follow-up; `-` reads standard input.")
+    ],
     *,
     follow: Follow = False,
     url: Url = None,
@@ -221,6 +235,13 @@ def diff(
             output.write_bytes(patch)
         else:
             sys.stdout.buffer.write(patch)
+
+
+@app.command()
+def delete(task: TaskId, url: Url = None, token: Token = None) -> None:
+    """Erase a finished task, its events and its work."""
+    with connected(url, token) as client:
+        client.delete(task)
 
 
 def _follow(client: Client, task: str, *, after: int = 0, as_json: bool) -> None:

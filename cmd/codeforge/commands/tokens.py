@@ -6,8 +6,6 @@ The text of a token is printed once, by `add`, alone on standard output, so a sc
 
 from __future__ import annotations
 
-import re
-from datetime import timedelta
 from typing import Annotated, Any
 
 import typer
@@ -15,12 +13,9 @@ from rich.console import Console
 
 from codeforge import render
 from codeforge.console import AsJson, Token, Url, connected, output
-from internal.clock import SystemClock, rfc3339
+from codeforge.life import Expires, end_of
 
-app = typer.Typer(help="Make and revoke API tokens.", no_args_is_help=True)
-
-_LIFE = re.compile(r"([1-9]\d{0,5})([mhd])")
-_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+app = typer.Typer(no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the token.")]
 Tenant = Annotated[
@@ -34,17 +29,14 @@ def add(
     *,
     scope: Annotated[str, typer.Option(help="read, tasks or admin.")] = "tasks",
     tenant: Tenant = None,
-    expires: Annotated[
-        str | None, typer.Option(metavar="LIFE", help="How long it lives: 12h, 90d.")
-    ] = None,
+    expires: Expires = None,
     url: Url = None,
     token: Token = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a token; prints its text, this once."""
     request: dict[str, Any] = {"name": name, "scopes": [scope], "tenant": tenant}
-    if expires:
-        request["expires_at"] = rfc3339(SystemClock().now() + _life(expires))
+    request["expires_at"] = end_of(expires)
     with connected(url, token) as client:
         made = client.add_token(request)
         output(
@@ -94,10 +86,3 @@ def audit(
                 render.audit_line(console, entry)
 
         output(page, as_json, show_all)
-
-
-def _life(text: str) -> timedelta:
-    parts = _LIFE.fullmatch(text)
-    if parts is None:
-        raise typer.BadParameter(f"{text!r} is not like 30m, 12h or 90d", param_hint="--expires")
-    return timedelta(**{_UNITS[parts[2]]: int(parts[1])})

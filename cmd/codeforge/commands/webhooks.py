@@ -16,7 +16,7 @@ from codeforge import render
 from codeforge.client import Client
 from codeforge.console import EXIT_FAILED, AsJson, Token, Url, complain, connected, output
 
-app = typer.Typer(help="Register webhook endpoints and look at deliveries.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 
 EndpointId = Annotated[str, typer.Argument(metavar="ENDPOINT", help="Id of the endpoint.")]
 Events = Annotated[list[str] | None, typer.Option("--event", help="Event to send; repeatable.")]

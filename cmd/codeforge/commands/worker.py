@@ -29,7 +29,7 @@ def worker(
     data_dir: Annotated[Path | None, typer.Option(help="Where everything is kept.")] = None,
     alone: Annotated[bool, typer.Option(help="Run only tasks that lost two workers.")] = False,
 ) -> None:
-    """Run tasks."""
+    """Run agents."""
     if sys.platform != "linux":
         raise Invalid("Workers need Linux; the server and the command line run here.")
     end_with_parent(os.environ)

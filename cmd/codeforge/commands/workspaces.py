@@ -18,7 +18,7 @@ from codeforge.client import ApiError, Client, Document
 from codeforge.console import AsJson, Token, Url, complain, connected, output
 from internal.clock import SystemClock
 
-app = typer.Typer(help="See and remove the directories agents work in.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 
 _IDLE = {"completed", "failed", "pr_created", "unknown"}
 _GONE_MEANWHILE = {404, 409}
@@ -33,7 +33,8 @@ def list_workspaces(url: Url = None, token: Token = None, *, as_json: AsJson = F
         def show_all(console: Console) -> None:
             for workspace in document["workspaces"]:
                 render.workspace_line(console, workspace)
-            console.print(f"{document['total_count']}, {document['total_size_mb']:.1f} MiB")
+            count, size = document["total_count"], document["total_size_mb"]
+            console.print(f"{count} of {size:.1f} MiB together", highlight=False)
 
         output(document, as_json, show_all)
         _complain_of_silence(document)

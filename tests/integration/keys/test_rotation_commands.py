@@ -188,9 +188,7 @@ def test_status_names_what_is_missing_here(place: Place) -> None:
     shown = place.run("status", ENCRYPTION__KEY=other)
     refused = place.run("rewrap", ENCRYPTION__KEY=other)
 
-    assert f"{kid}  1 values  known by 1 of 1 processes  sealed with by 1  not config" in (
-        shown.output
-    )
+    assert f"{kid}  seals 1  known by 1 of 1 processes  active in 1  not config" in shown.output
     assert refused.exit_code != 0
     assert "1 master keys that values may be under" in str(refused.exception)
     assert other not in shown.output + refused.output

@@ -1,0 +1,66 @@
+"""Events and documents as lines for people."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from codeforge import render
+
+URL = "https://git.example.com/o/r/pull/7"
+
+
+def shown(type_: str, event: str, **data: Any) -> str:
+    text = io.StringIO()
+    render.event_line(Console(file=text), {"type": type_, "event": event, "data": data})
+    return text.getvalue().strip()
+
+
+@pytest.mark.parametrize(
+    ("updated", "line"), [(False, f"✓ opened {URL}"), (True, f"✓ updated {URL}")]
+)
+def test_whoever_follows_sees_the_pull_request(updated: bool, line: str) -> None:
+    """
+    Its address is what they wait for.
+    """
+    assert shown("git", "pr_created", pr_url=URL, pr_number=7, updated=updated) == line
+
+
+def test_whoever_follows_sees_why_there_is_no_pull_request() -> None:
+    """
+    In the words of the task, without what a terminal would obey.
+    """
+    line = shown("git", "pr_failed", error="the host said no\x1b[2J", reason="provider_error")
+
+    assert line == "✗ no pull request: the host said no�[2J"
+
+
+def test_a_warning_says_what_is_wrong() -> None:
+    """
+    Its message where there is one, else its reason.
+    """
+    assert shown("system", "warning", reason="clone_failed", message="no such host") == (
+        "warning: no such host"
+    )
+    assert shown("system", "warning", reason="session_lost") == "warning: session_lost"
+
+
+def test_an_endpoint_that_is_off_says_so_and_why() -> None:
+    """
+    `operator` alone would not tell that nothing is sent.
+    """
+    text = io.StringIO()
+    endpoint: dict[str, Any] = {
+        "id": "e1",
+        "url": URL,
+        "events": [],
+        "enabled": False,
+        "disabled_reason": "gone",
+    }
+
+    render.endpoint_line(Console(file=text), endpoint)
+
+    assert "off (gone)" in text.getvalue()
