@@ -1,8 +1,8 @@
 """
 An MCP server that an agent is given: a program to start, or an address to call.
 
-The values of `env` and `headers` are secrets as a rule, and a URL's query can hold one: whole
-servers lie encrypted, and only `ShownServer` is ever told.
+The values of `env` and `headers` are secrets as a rule, and a URL's path or query can hold
+one: whole servers lie encrypted, and only `ShownServer` is ever told.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
-from internal.redact import SHORTEST_SECRET, mask_url
+from internal.redact import MASK, SHORTEST_SECRET, mask_url
 
 _SECRET_NAME = re.compile(r"pass|pwd|secret|token|key|auth|cred|session|cookie|dsn", re.IGNORECASE)
 _WORD = r"(?:[a-z]{1,24}|[A-Z]{1,24}|[A-Z][a-z]{1,23}|v?\d{1,3})"
@@ -76,7 +76,7 @@ class McpServer:
             command=self.command,
             args=self.args,
             env_names=tuple(self.env),
-            url=None if self.url is None else mask_url(self.url),
+            url=None if self.url is None else _masked(self.url),
             header_names=tuple(self.headers),
         )
 
@@ -96,7 +96,10 @@ class McpServer:
             yield name, value
             yield name, _SCHEME.sub("", value, count=1)
         if self.url is not None:
-            yield from parse_qsl(urlsplit(self.url).query)
+            parts = urlsplit(self.url)
+            yield from parse_qsl(parts.query)
+            for segment in parts.path.split("/"):
+                yield "", segment
 
 
 def encode_servers(servers: Iterable[McpServer]) -> str:
@@ -114,6 +117,13 @@ def merge(*groups: Iterable[McpServer]) -> tuple[McpServer, ...]:
     """By name, a later group wins; each stands where its name was first seen."""
     merged = {server.name: server for group in groups for server in group}
     return tuple(merged.values())
+
+
+def _masked(url: str) -> str:
+    """Where a server is, without the parts of its path that look like keys, and without a query."""
+    parts = urlsplit(url)
+    path = (MASK if _is_secret("", part) else part for part in parts.path.split("/"))
+    return mask_url(urlunsplit((parts.scheme, parts.netloc, "/".join(path), "", "")))
 
 
 def _is_secret(name: str, value: str) -> bool:

@@ -34,6 +34,16 @@ def test_nothing_that_is_told_holds_a_value() -> None:
     assert REMOTE.shown().header_names == ("Authorization",)
 
 
+def test_a_key_in_the_path_of_a_url_is_a_secret() -> None:
+    """Hosted servers are reached by an address that is the key: it is neither shown nor said."""
+    key = "NGE4MWE1-zq8Fh2kQ0vbm3"
+    server = McpServer(name="c", url=f"https://mcp.example.com:8443/api/v1/s/{key}/mcp?mode=x&k=1")
+
+    assert key in server.secrets()
+    assert server.shown().url == "https://mcp.example.com:8443/api/v1/s/***/mcp"
+    assert set(McpServer(name="d", url="https://mcp.example.com/some-path/v1").secrets()) == set()
+
+
 def test_it_comes_back_from_its_record_as_it_was() -> None:
     """What is sealed is the whole server; what is shown survives JSON, too."""
     assert decode_servers(encode_servers([PROGRAM, REMOTE])) == (PROGRAM, REMOTE)
