@@ -32,8 +32,8 @@ from internal.rdb.cancellation import end_if_cancelled
 from internal.rdb.client import unavailable
 from internal.rdb.keys import Keys
 from internal.rdb.scripts import Script, load_lua
+from internal.server.accept import accept
 from internal.server.complaints import parse
-from internal.server.credential import check_credential
 from internal.server.deps import TaskRules
 from internal.server.problem import INTERNAL, problem_body, status_of
 from internal.server.schema import InputTask
@@ -182,9 +182,11 @@ class InputListener:
         body = parse(InputTask, entry.payload, self._rules)
         members = body.model_dump(mode="json", exclude_none=True)
         spec = body.spec(DEFAULT_TENANT, self._rules)
-        await check_credential(self._registered, self._rules, spec)
         with span("input.submit", Kind.CONSUMER):
-            submitted = await self._tasks.submit(
+            submitted = await accept(
+                self._tasks,
+                self._registered,
+                self._rules,
                 spec,
                 idempotency_key=f"input:{body.correlation_id or entry.id}",
                 request_hash=request_hash(json.dumps(members, sort_keys=True).encode()),

@@ -144,19 +144,30 @@ class TaskService:
             request_hash=request_hash,
         )
         if reply.word == "conflict":
-            raise Conflict(
-                "This Idempotency-Key was used for another request.", code="idempotency_conflict"
-            )
+            raise _reused("This Idempotency-Key was used for another request.")
         if reply.word == "deleted":
-            raise Conflict(
-                "The task of this Idempotency-Key was deleted.", code="idempotency_conflict"
-            )
+            raise _reused("The task of this Idempotency-Key was deleted.")
         if reply.word == "dup":
             known = await self.get(spec.tenant, str(reply.rest[0]))
             return Submitted(task=known, repeated=True)
         made = {"id": task, "tenant": spec.tenant, "created_at": reply.rest[0], **fields}
         stored = {name: str(value) for name, value in made.items()}
         return Submitted(task=decode_task(stored), repeated=False)
+
+    async def find_submitted(
+        self, tenant: Tenant, idempotency_key: str, request_hash: str
+    ) -> Submitted | None:
+        """What *idempotency_key* has made; None when nothing. Raises Conflict as `submit`."""
+        made = await self._store.find_idempotent(tenant, idempotency_key)
+        if made is None:
+            return None
+        task, known_hash = made
+        if known_hash != request_hash:
+            raise _reused("This Idempotency-Key was used for another request.")
+        found = await self._store.find(tenant, task)
+        if found is None:
+            raise _reused("The task of this Idempotency-Key was deleted.")
+        return Submitted(task=found, repeated=True)
 
     async def get(self, tenant: Tenant, task: str, *, with_iterations: bool = False) -> Task:
         """The task. Raises NotFound."""
@@ -353,6 +364,10 @@ class TaskService:
         if reply.word == "illegal":
             raise Conflict(f"The task is {reply.rest[0]}; it cannot be {participle} now.")
         return reply
+
+
+def _reused(message: str) -> Conflict:
+    return Conflict(message, code="idempotency_conflict")
 
 
 def _trace_fields() -> dict[str, str]:

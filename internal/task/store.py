@@ -98,6 +98,12 @@ class TaskStore:
             return None
         return decode_task(replies[0], replies[1] if with_iterations else None)
 
+    async def find_idempotent(self, tenant: str, key: str) -> tuple[str, str] | None:
+        """The task that an Idempotency-Key has made and the hash of its request; None: nothing."""
+        names = ["id", "hash"]
+        task, known_hash = await self._redis.hmget(self._keys.idempotency(tenant, key), names)
+        return None if task is None or known_hash is None else (str(task), str(known_hash))
+
     async def find_many(self, tenant: str, tasks: Sequence[str]) -> list[Task]:
         """Those of *tasks* that exist, in the order asked for."""
         async with self._redis.pipeline(transaction=False) as pipe:

@@ -9,8 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from internal.errors import Invalid, NotFound
+from internal.server.accept import accept
 from internal.server.body import read_json
-from internal.server.credential import check_credential
 from internal.server.deps import ServerDeps
 from internal.server.document import (
     diff_document,
@@ -53,8 +53,10 @@ class TaskHandlers:
         body = await read_json(request, CreateTask, self._rules)
         tenant = tenant_of(request)
         spec = body.spec(tenant, self._rules)
-        await check_credential(self._keys, self._rules, spec)
-        submitted = await self._tasks.submit(
+        submitted = await accept(
+            self._tasks,
+            self._keys,
+            self._rules,
             spec,
             idempotency_key=key,
             request_hash=_hash(body) if key else "",

@@ -197,6 +197,31 @@ async def test_a_task_names_a_key_that_fits(
         assert says in answer.json()["fields"]["provider_key"]
 
 
+@pytest.mark.live_keys
+async def test_a_repeat_gets_its_task_although_the_key_is_gone(client: httpx2.AsyncClient) -> None:
+    """
+    What the first call made is told; another body, another Idempotency-Key and a task that was
+    deleted are judged as ever.
+    """
+    await client.post("/api/v1/keys", json=new_key(scope=["team/*"]))
+    task = body(repo_url="https://github.com/team/repo", provider_key="ci")
+    named = {"Idempotency-Key": "once"}
+    first = await client.post("/api/v1/tasks", json=task, headers=named)
+    await client.delete("/api/v1/keys/ci")
+
+    again = await client.post("/api/v1/tasks", json=task, headers=named)
+    other = await client.post("/api/v1/tasks", json={**task, "prompt": "x"}, headers=named)
+    new = await client.post("/api/v1/tasks", json=task, headers={"Idempotency-Key": "twice"})
+    await client.post(f"/api/v1/tasks/{first.json()['id']}/cancel")
+    await client.delete(f"/api/v1/tasks/{first.json()['id']}")
+    gone = await client.post("/api/v1/tasks", json=task, headers=named)
+
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert again.json() == first.json()
+    assert (other.status_code, new.status_code, gone.status_code) == (409, 400, 409)
+    assert other.json()["error"] == gone.json()["error"] == "idempotency_conflict"
+
+
 async def test_an_unknown_key_is_refused_by_name(client: httpx2.AsyncClient) -> None:
     """
     The request is wrong, so there is no task that could fail.
