@@ -125,6 +125,9 @@ class HttpClient:
                 return await self._exchange(request, max_answer_bytes)
         except (TimeoutError, httpcore2.TimeoutException) as error:
             raise TimedOut(f"{target.host} did not answer in time.") from error
+        except httpcore2.LocalProtocolError:
+            # Neither its words nor itself as the cause: they repeat the header, which is a secret.
+            raise Unavailable(f"{target.host}: HTTP does not take such a header.") from None
         except _FAILURES as error:
             cause = str(error)[:200] or type(error).__name__
             raise Unavailable(f"{target.host} could not be called: {cause}") from error

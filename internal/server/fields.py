@@ -47,6 +47,8 @@ def printable_ascii(text: str) -> str:
     """A validator: what goes into a header."""
     if not (text.isascii() and text.isprintable()):
         raise complain("must be of printable ASCII characters")
+    if text != text.strip():
+        raise complain("must not begin or end with a space")
     return text
 
 

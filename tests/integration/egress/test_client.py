@@ -106,6 +106,23 @@ async def test_a_dead_address_does_not_hide_a_living_one(receiver: Receiver) -> 
     assert answer.status == 200
 
 
+async def test_a_header_that_cannot_be_sent_is_not_repeated(receiver: Receiver) -> None:
+    """
+    A token that was copied with a space behind it: HTTP refuses it, and the error must not tell it.
+    """
+    async with client("127.0.0.0/8") as http:
+        with pytest.raises(Unavailable) as refused:
+            await http.request(
+                "GET",
+                receiver.url("/"),
+                headers={"Authorization": "Bearer canary-token "},
+                total_seconds=_SECONDS,
+            )
+
+    assert "canary-token" not in refused.value.message
+    assert not receiver.requests
+
+
 async def test_redirects_are_answers(receiver: Receiver) -> None:
     """
     A redirect is handed back, never followed.

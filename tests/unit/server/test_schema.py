@@ -44,6 +44,7 @@ BAD: list[tuple[str, dict[str, Any], str, str]] = [
     ("prompt", {"prompt": ["a"]}, "prompt", "must be a string"),
     ("token", {"access_token": "x" * 4097}, "access_token", "at most 4096"),
     ("token", {"access_token": "a\nb"}, "access_token", "printable ASCII"),
+    ("spaced token", {"access_token": "a-token "}, "access_token", "begin or end with a space"),
     ("callback", {"callback_url": "not-a-url"}, "callback_url", "is no usable URL"),
     ("callback", {"callback_url": "ftp://e.com/x"}, "callback_url", "is no usable URL"),
     ("callback", {"callback_url": "http://u:p@e.com/"}, "callback_url", "is no usable URL"),
