@@ -38,7 +38,8 @@ from internal.server.deps import TaskRules
 from internal.server.problem import INTERNAL, problem_body, status_of
 from internal.server.schema import InputTask
 from internal.task.model import DEFAULT_TENANT
-from internal.task.service import TaskService, request_hash
+from internal.task.service import TaskService
+from internal.task.submission import request_hash
 from internal.telemetry.tracing import Kind, span
 
 log = structlog.get_logger(__name__)

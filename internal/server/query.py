@@ -13,7 +13,7 @@ from starlette.requests import Request
 
 from internal.access.model import is_tenant
 from internal.errors import Invalid
-from internal.task.service import TaskFilter
+from internal.task.listing import TaskFilter
 from internal.task.state import State
 
 ValueT = TypeVar("ValueT")

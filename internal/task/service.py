@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC
 
 from internal.clock import Clock
 from internal.control.gate import encode_gates, gates_for
@@ -20,58 +19,17 @@ from internal.crypto.box import Box
 from internal.errors import Conflict, NotFound
 from internal.git.remote import parse_remote
 from internal.ids import random_token, sortable_id
-from internal.mcp.model import encode_servers
 from internal.task import diffstore
-from internal.task.codec import EMPTY_USAGE, decode_task, encode_config
+from internal.task.codec import decode_task
 from internal.task.diffstore import StoredDiff
-from internal.task.event import StoredEvent, encode
+from internal.task.event import StoredEvent
 from internal.task.eventlog import EventLog
+from internal.task.listing import TaskFilter, TaskPage, list_tasks
 from internal.task.model import Task, TaskSpec, Tenant, Work
 from internal.task.ops import OpKind, Ops
 from internal.task.state import FINISHED, State
 from internal.task.store import Reply, TaskStore
-from internal.telemetry.tracing import current_trace_id, current_traceparent
-
-_SEARCH_STEP = 50
-"""Tasks read at once while a listing looks for matches; a prompt can have 400 KB."""
-
-_PAGE_BYTES = 8 * 1024 * 1024
-"""A page of long tasks ends early, with a cursor."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskFilter:
-    """Which tasks a listing shows; an empty member does not restrict."""
-
-    status: frozenset[State] = frozenset()
-    repo_url: str | None = None
-    agent: str | None = None
-    label: tuple[str, str] | None = None
-    text: str | None = None
-    since: datetime | None = None
-
-    def matches(self, task: Task) -> bool:
-        return (
-            (not self.status or task.status in self.status)
-            and self.repo_url in {None, task.repo_url}
-            and self.agent in {None, task.config.cli}
-            and (self.label is None or task.labels.get(self.label[0]) == self.label[1])
-            and self._has_text(task)
-        )
-
-    def _has_text(self, task: Task) -> bool:
-        if self.text is None:
-            return True
-        wanted = self.text.casefold()
-        return wanted in task.prompt.casefold() or wanted in task.repo_url.casefold()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskPage:
-    """One page of a listing; `next_cursor` is None on the last."""
-
-    tasks: tuple[Task, ...]
-    next_cursor: str | None
+from internal.task.submission import new_task_fields
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +93,14 @@ class TaskService:
             Unavailable: stored, but on too few replicas; repeat with the same key.
         """
         task = sortable_id()
-        fields = self._fields(spec, task)
+        fields = new_task_fields(
+            spec,
+            task,
+            self._box,
+            gates=self._gates(spec.tenant, spec.repo_url),
+            state_ttl_seconds=self._state_ttl_seconds,
+            public_url=self._public_url,
+        )
         reply = await self._store.create(
             spec.tenant,
             task,
@@ -188,26 +153,9 @@ class TaskService:
 
         A search by text looks at the newest `limits.search_window` tasks from the cursor on.
         """
-        since = int(wanted.since.timestamp() * 1000) if wanted.since else None
-        matches: list[Task] = []
-        looked_at, room = 0, _PAGE_BYTES
-        while True:
-            rows = await self._store.ids(
-                tenant, before=cursor, since_millis=since, count=_SEARCH_STEP
-            )
-            found = await self._store.find_many(tenant, [task for task, _ in rows])
-            by_id = {str(task.id): task for task in found}
-            for row_id, created in rows:
-                cursor = f"{created}.{row_id}"
-                task = by_id.get(row_id)
-                if task is not None and wanted.matches(task):
-                    matches.append(task)
-                    room -= len(task.prompt) + len(task.result or "")
-                    if len(matches) == limit or room <= 0:
-                        return TaskPage(tasks=tuple(matches), next_cursor=cursor)
-            looked_at += len(rows)
-            if len(rows) < _SEARCH_STEP or (wanted.text and looked_at >= self._search_window):
-                return TaskPage(tasks=tuple(matches), next_cursor=None)
+        return await list_tasks(
+            self._store, tenant, wanted, limit=limit, cursor=cursor, window=self._search_window
+        )
 
     async def instruct(self, tenant: Tenant, task: str, prompt: str) -> Task:
         """
@@ -325,38 +273,6 @@ class TaskService:
     def _gates(self, tenant: Tenant, repo_url: str) -> str:
         return encode_gates(gates_for(tenant=tenant, repo_key=parse_remote(repo_url).key))
 
-    def _fields(self, spec: TaskSpec, task: str) -> dict[str, str | int]:
-        fields: dict[str, str | int] = {
-            "status": State.PENDING.value,
-            "kind": "create",
-            "iteration": 1,
-            "repo_url": spec.repo_url,
-            "prompt": spec.prompt,
-            "priority": spec.priority.value,
-            "labels": encode(dict(spec.labels)),
-            "config": encode_config(spec.config),
-            "gates": self._gates(spec.tenant, spec.repo_url),
-            "usage": EMPTY_USAGE,
-            "no_usage": EMPTY_USAGE,
-            "usage_total": EMPTY_USAGE,
-            "retain": self._state_ttl_seconds,
-            "task_url": f"{self._public_url}/api/v1/tasks/{task}",
-        }
-        if spec.provider_key:
-            fields["provider_key"] = spec.provider_key
-        if spec.callback_url:
-            fields["callback_url"] = spec.callback_url
-        fields |= _trace_fields()
-        secrets = {
-            "access_token": spec.access_token,
-            "ai_api_key": spec.ai_api_key,
-            "mcp_servers": encode_servers(spec.mcp_servers) if spec.mcp_servers else None,
-        }
-        for name, secret in secrets.items():
-            if secret:
-                fields[name] = self._box.seal(spec.tenant, secret_name(task, name), 1, secret)
-        return fields
-
     @staticmethod
     def _judge(reply: Reply, participle: str) -> Reply:
         if reply.word == "missing":
@@ -368,21 +284,3 @@ class TaskService:
 
 def _reused(message: str) -> Conflict:
     return Conflict(message, code="idempotency_conflict")
-
-
-def _trace_fields() -> dict[str, str]:
-    """The trace of the request that queues a run, where there is one; its run goes on in it."""
-    traceparent, trace_id = current_traceparent(), current_trace_id()
-    if traceparent is None or trace_id is None:
-        return {}
-    return {"traceparent": traceparent, "trace_id": trace_id}
-
-
-def secret_name(task: str, member: str) -> str:
-    """The name a task's own secret is bound to in its encrypted record."""
-    return f"task:{task}:{member}"
-
-
-def request_hash(body: bytes) -> str:
-    """What tells a repeated request from another one under the same Idempotency-Key."""
-    return hashlib.sha256(body).hexdigest()

@@ -7,7 +7,7 @@ from internal.git.remote import parse_remote
 from internal.mcp.model import McpServer, decode_servers, merge
 from internal.mcp.registry import McpRegistry
 from internal.task.model import Claim
-from internal.task.service import secret_name
+from internal.task.submission import secret_name
 from internal.worker.patience import until_answered
 
 

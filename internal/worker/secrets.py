@@ -17,7 +17,7 @@ from internal.keys.resolver import KeyResolver, Resolved
 from internal.mcp.model import McpServer
 from internal.mcp.registry import McpRegistry
 from internal.task.model import Claim, Task
-from internal.task.service import secret_name
+from internal.task.submission import secret_name
 from internal.worker.mcp import servers_of
 from internal.worker.patience import until_answered
 

@@ -29,8 +29,8 @@ from internal.server.query import (
 from internal.server.request import caller_of, expect_nothing, task_id_of, tenant_of
 from internal.server.schema import CreateTask, Instruct
 from internal.task.model import Task
-from internal.task.service import request_hash
 from internal.task.state import FINISHED
+from internal.task.submission import request_hash
 
 _IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,128}\Z")
 _PATCH_TYPES = ("text/x-diff", "text/x-patch")
