@@ -41,16 +41,29 @@ class _Told:
     usage: str
 
 
+def usage_args(task: Task, usage: Usage) -> list[str]:
+    """FINISH's ARGV 9-14: what an attempt has used, alone and with all before it."""
+    usage = _sane(usage)
+    return [
+        encode_usage(usage),
+        encode_usage(_sum(task.usage_total, usage)),
+        task.config.cli,
+        str(usage.input_tokens),
+        str(usage.output_tokens),
+        f"{usage.cost_usd:.6f}",
+    ]
+
+
 def finish_args(task: Task, outcome: Outcome) -> list[str | bytes]:
     """FINISH's ARGV 4-21. *task* is as it was when it was claimed."""
     failure, work = outcome.failure, outcome.work
-    usage = _sane(outcome.usage)
+    usage = usage_args(task, outcome.usage)
     told = _Told(
         result=storable(outcome.result or ""),
         error=encode(failure.message) if failure else "",
         failure=encode_failure(failure),
         changes=encode_changes(outcome.changes),
-        usage=encode_usage(usage),
+        usage=usage[0],
     )
     return [
         State.FAILED.value if failure else State.COMPLETED.value,
@@ -58,12 +71,7 @@ def finish_args(task: Task, outcome: Outcome) -> list[str | bytes]:
         told.failure,
         told.result,
         told.changes,
-        told.usage,
-        encode_usage(_sum(task.usage_total, usage)),
-        task.config.cli,
-        str(usage.input_tokens),
-        str(usage.output_tokens),
-        f"{usage.cost_usd:.6f}",
+        *usage,
         encode_work(work),
         work.home if work else "",
         "1" if work and work.truncated else "0",

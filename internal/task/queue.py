@@ -18,6 +18,7 @@ from typing import Any, cast
 from redis.asyncio import Redis
 from redis.client import Redis as SyncRedis
 
+from internal.agent.model import NO_USAGE, Usage
 from internal.errors import Conflict, Fenced
 from internal.ids import random_token
 from internal.rdb.keys import Keys
@@ -31,7 +32,7 @@ from internal.task.codec import (
 )
 from internal.task.event import NewEvent, encode
 from internal.task.model import Claim, Outcome
-from internal.task.outcome import finish_args
+from internal.task.outcome import finish_args, usage_args
 from internal.task.pullrequest import NotPublished, Published
 from internal.task.state import FINISHED, State
 
@@ -223,11 +224,13 @@ class TaskQueue:
         reason: str,
         delay_seconds: float = 0,
         repeat: bool = False,
+        usage: Usage = NO_USAGE,
     ) -> None:
         """
         Give the task back to the queue it came from; no life is lost.
 
         With no delay it stands at the head of its list. *repeat* counts it as a retry of the run.
+        What its agent has used, *usage*, is added to the task's total: it was paid for.
         """
         args: list[str | int] = [
             ref_of(claim),
@@ -237,6 +240,8 @@ class TaskQueue:
             reason,
             int(repeat),
         ]
+        if usage != NO_USAGE:
+            args += usage_args(claim.task, usage)
         _judge(await self._run(scripts.HANDBACK, args))
 
     async def reap(

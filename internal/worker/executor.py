@@ -151,12 +151,13 @@ class Executor:
         self, run: Run, prepared: Prepared, ended: Ended, hidden: Sequence[str]
     ) -> End:
         """Record what the agent left, without what is *hidden*, and judge how the run ended."""
+        used = Outcome(usage=ended.result.usage)
         if ended.stopped is not None and ended.stopped in _UNRECORDED:
-            return self._end_early(run, ended.stopped, Outcome())
-        outcome = Outcome(result=ended.result.text or None, usage=ended.result.usage)
+            return self._end_early(run, ended.stopped, used)
+        outcome = replace(used, result=ended.result.text or None)
         failure = failures.of_agent(ended.result, ended.log_tail)
         if ended.stopped is None and failure is not None:
-            repeat = self._repeat(run, failure, ended.result.retry_after_seconds)
+            repeat = self._repeat(run, failure, used, ended.result.retry_after_seconds)
             if repeat is not None:
                 return repeat
         try:
@@ -183,7 +184,7 @@ class Executor:
             case Stop.FENCED:
                 raise Fenced("The lease is lost.")
             case Stop.OUTAGE | Stop.SHUTDOWN:
-                return HandBack(reason=reason.value)
+                return HandBack(reason=reason.value, usage=outcome.usage)
             case Stop.CANCEL:
                 run.recorder.add(new_event("system", "task_cancelled", {}))
                 return replace(outcome, failure=failures.CANCELED)
@@ -194,9 +195,11 @@ class Executor:
                 return replace(outcome, failure=failures.of_limit(reason, seconds, log_tail))
 
     def _fail(self, run: Run, failure: Failure, outcome: Outcome) -> End:
-        return self._repeat(run, failure, None) or replace(outcome, failure=failure)
+        return self._repeat(run, failure, outcome) or replace(outcome, failure=failure)
 
-    def _repeat(self, run: Run, failure: Failure, asked_seconds: float | None) -> HandBack | None:
+    def _repeat(
+        self, run: Run, failure: Failure, outcome: Outcome, asked_seconds: float | None = None
+    ) -> HandBack | None:
         delay = failures.repeat_delay(
             failure,
             repeats=run.claim.task.retries,
@@ -207,7 +210,9 @@ class Executor:
             return None
         told = {"reason": failure.reason.value, "message": failure.message}
         run.recorder.add(new_event("system", "warning", told))
-        return HandBack(reason=failure.reason.value, delay_seconds=delay, repeat=True)
+        return HandBack(
+            reason=failure.reason.value, delay_seconds=delay, repeat=True, usage=outcome.usage
+        )
 
     async def _until_stopped(self, run: Run, step: Coroutine[Any, Any, T]) -> T:
         left = max(0.0, run.limits.deadline - self._clock.monotonic())

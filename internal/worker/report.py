@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
+from internal.agent.model import NO_USAGE, Usage
 from internal.errors import Fenced
 from internal.task.event import NewEvent, new_event
 from internal.task.model import Claim, Failure, Outcome, Reason
@@ -35,6 +36,8 @@ class HandBack:
     reason: str
     delay_seconds: float = 0.0
     repeat: bool = False
+    usage: Usage = NO_USAGE
+    """What the attempt has used all the same."""
 
 
 End = Outcome | Published | NotPublished | HandBack
@@ -141,6 +144,7 @@ async def _tell(
                 reason=end.reason,
                 delay_seconds=end.delay_seconds,
                 repeat=end.repeat,
+                usage=end.usage,
             )
 
 
@@ -172,4 +176,5 @@ def _canceled(claim: Claim, end: End) -> Outcome | NotPublished:
         return NotPublished(reason=CANCELED.reason, message=CANCELED.message)
     if isinstance(end, Outcome):
         return dataclasses.replace(end, failure=CANCELED)
-    return Outcome(failure=CANCELED)
+    used = end.usage if isinstance(end, HandBack) else NO_USAGE
+    return Outcome(failure=CANCELED, usage=used)

@@ -31,20 +31,6 @@ if f.token ~= ARGV[2] then return {is_repeat() and 'dup' or 'fenced', f.status} 
 if f.cancel and reason ~= 'canceled' then return {'cancelled'} end
 if f.kind == 'publish' or not FINISHED[to] or not may_follow(f.status, to) then return {'illegal', f.status} end
 
-local function count_usage()
-  local today, counters = tenant_key(t.tenant, 'usage:' .. string.sub(STAMP(), 1, 10)), P .. 'counters'
-  for name, spent in pairs({input_tokens = ARGV[12], output_tokens = ARGV[13]}) do
-    redis.call('HINCRBY', today, name, spent)
-    count('tokens:' .. ARGV[11] .. ':' .. name, spent)
-  end
-  for _, name in ipairs({'cache_read_tokens', 'cache_creation_tokens'}) do
-    count('tokens:' .. ARGV[11] .. ':' .. name, string.match(ARGV[9], '"' .. name .. '":(%d+)') or 0)
-  end
-  redis.call('HINCRBYFLOAT', today, 'cost_usd', ARGV[14])
-  redis.call('HINCRBYFLOAT', counters, 'cost_usd:' .. ARGV[11], ARGV[14])
-  redis.call('EXPIRE', today, 172800)
-end
-
 local function record()
   set(t, {usage = ARGV[9], usage_total = ARGV[10], finished_at = NOW})
   row(t, {op = op})
@@ -70,7 +56,7 @@ set_state(t, to, reason ~= '' and because(reason) or nil)
 if to == 'completed' then emit(t, 'result', 'task_completed', ARGV[19]) else emit(t, 'system', 'task_failed', ARGV[19]) end
 announce(t, 'task.' .. to, to, ARGV[20])
 count_run(t, to, reason)
-if ARGV[12] ~= '0' or ARGV[13] ~= '0' or tonumber(ARGV[14]) > 0 then count_usage() end
+count_usage(t, ARGV[9], ARGV[11], ARGV[12], ARGV[13], ARGV[14])
 release(t)
 if to == 'completed' and ARGV[21] ~= '' then                    -- the next run begins in the same step: nobody is told `done`
   end_run(t)

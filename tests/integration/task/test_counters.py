@@ -80,6 +80,26 @@ async def test_lost_workers_and_repeats_are_counted_by_reason(lab: Lab) -> None:
     assert "handbacks:rate_limited" not in found
 
 
+async def test_what_an_attempt_used_counts_although_it_is_repeated(lab: Lab) -> None:
+    """In the task's total, in its tenant's day and in the deployment's counters, each once."""
+    await lab.create()
+    used = Usage(input_tokens=7, output_tokens=5, cache_read_tokens=3, cost_usd=0.25, model="m")
+    for _ in range(2):
+        await lab.queue.hand_back(
+            await lab.take(), lab.operation(), reason="rate_limited", repeat=True, usage=used
+        )
+    await lab.queue.hand_back(await lab.take(), lab.operation(), reason="shutdown")
+    waiting = (await lab.take()).task
+
+    days = [day for _, day in (await lab.world()).matching(r"tenant:default:usage:.*")]
+    found = await counters(lab)
+    assert (waiting.usage_total.input_tokens, waiting.usage_total.cost_usd) == (14, 0.5)
+    assert (waiting.usage.input_tokens, waiting.usage_total.model) == (0, "m")
+    assert found["tokens:demo:cache_read_tokens"] == "6"
+    assert float(found["cost_usd:demo"]) == 0.5
+    assert [day["output_tokens"] for day in days] == ["10"]
+
+
 async def test_a_run_that_never_began_has_no_duration(lab: Lab) -> None:
     """It counts as failed, and does not make runs look short."""
     ref = await lab.create()

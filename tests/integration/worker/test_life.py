@@ -147,13 +147,14 @@ async def test_an_agent_that_ruins_its_own_tree_fails_with_what_it_said(site: Si
 async def test_a_rate_limited_run_repeats_by_itself_later(site: Site) -> None:
     """It waits with the reason `retry`, which takes no life."""
     async with site.worker():
-        task = await site.submit("fail rate_limited slow down")
+        task = await site.submit("say I begin\nfail rate_limited slow down")
 
         waiting = await site.until_task(task, "waits", lambda found: found.wait is not None)
 
         assert waiting.wait is not None
         assert (waiting.wait.reason, waiting.retries, waiting.lost) == ("retry", 1, 0)
         assert "system/warning" in await site.names(task)
+        assert waiting.usage_total.output_tokens > 0  # paid for, although nothing of it is kept
         await site.cancel(task)
     await site.settle()
 

@@ -49,6 +49,22 @@ local function count_run(t, status, reason)
   if t.f.started_at then observe('duration:' .. status, DURATION, (NOW - tonumber(t.f.started_at)) / 1000) end
 end
 
+-- What an attempt has used, for its tenant's day and for the deployment. usage: as JSON; the rest as FINISH has it
+local function count_usage(t, usage, agent, input_tokens, output_tokens, cost_usd)
+  if input_tokens == '0' and output_tokens == '0' and tonumber(cost_usd) <= 0 then return end
+  local today = tenant_key(t.tenant, 'usage:' .. string.sub(STAMP(), 1, 10))
+  for name, spent in pairs({input_tokens = input_tokens, output_tokens = output_tokens}) do
+    redis.call('HINCRBY', today, name, spent)
+    count('tokens:' .. agent .. ':' .. name, spent)
+  end
+  for _, name in ipairs({'cache_read_tokens', 'cache_creation_tokens'}) do
+    count('tokens:' .. agent .. ':' .. name, string.match(usage, '"' .. name .. '":(%d+)') or 0)
+  end
+  redis.call('HINCRBYFLOAT', today, 'cost_usd', cost_usd)
+  redis.call('HINCRBYFLOAT', P .. 'counters', 'cost_usd:' .. agent, cost_usd)
+  redis.call('EXPIRE', today, 172800)
+end
+
 -- Nothing of a run stays but its record.
 local function end_run(t)
   clear(t, 'cancel', 'prev', 'since', 'strays', 'waited', 'lost_work', 'pr_options')
