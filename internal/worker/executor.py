@@ -49,6 +49,13 @@ _UNRECORDED = frozenset({Stop.FENCED, Stop.OUTAGE, Stop.SHUTDOWN})
 """Reasons after which the run starts anew elsewhere, so its work does not count."""
 
 
+_RECORD_SECONDS = 120
+"""To record what an agent left, although the run's time is over: a large tree on a slow disk."""
+
+_RECORD_GRACE_SECONDS = 30
+"""The same, once somebody waits for the run's end: a cancelled run keeps its work, too."""
+
+
 class Executor:
     """Runs claims, each by itself; holds no state of any."""
 
@@ -162,20 +169,30 @@ class Executor:
                 return repeat
         try:
             with span("task.record"):
-                outcome = await keep_work(
-                    run,
-                    prepared,
-                    ended.result,
-                    outcome,
-                    workspaces=self._workspaces,
-                    hidden=hidden,
-                )
+                outcome = await self._record(run, prepared, ended, outcome, hidden)
+        except Stopped as stopped:
+            log.warning("run.not_recorded", error="it takes too long")
+            return self._end_early(run, ended.stopped or stopped.reason, outcome, ended.log_tail)
         except (CodeforgeError, OSError) as error:  # an agent can do a lot to its own tree
             log.warning("run.not_recorded", error=str(error))
             failure = failure or failures.of_error(error)
         if ended.stopped is not None:
             return self._end_early(run, ended.stopped, outcome, ended.log_tail)
         return outcome if failure is None else self._fail(run, failure, outcome)
+
+    async def _record(
+        self, run: Run, prepared: Prepared, ended: Ended, outcome: Outcome, hidden: Sequence[str]
+    ) -> Outcome:
+        """*outcome* with the work. Raises Stopped: it takes too long; else as `keep_work`."""
+        step = keep_work(
+            run, prepared, ended.result, outcome, workspaces=self._workspaces, hidden=hidden
+        )
+        return await until_stopped(
+            step,
+            run.hold.stopped,
+            seconds=max(_RECORD_SECONDS, self._seconds_left(run)),
+            grace_seconds=_RECORD_GRACE_SECONDS,
+        )
 
     def _end_early(
         self, run: Run, reason: Stop | LimitKind, outcome: Outcome, log_tail: str = ""
@@ -215,8 +232,10 @@ class Executor:
         )
 
     async def _until_stopped(self, run: Run, step: Coroutine[Any, Any, T]) -> T:
-        left = max(0.0, run.limits.deadline - self._clock.monotonic())
-        return await until_stopped(step, run.hold.stopped, seconds=left)
+        return await until_stopped(step, run.hold.stopped, seconds=self._seconds_left(run))
+
+    def _seconds_left(self, run: Run) -> float:
+        return max(0.0, run.limits.deadline - self._clock.monotonic())
 
     def _limits(self, claim: Claim) -> Limits:
         config = claim.task.config

@@ -21,10 +21,15 @@ class Stopped(Exception):  # noqa: N818 -- no error: the run is to end, for this
 
 
 async def until_stopped(
-    step: Coroutine[Any, Any, T], stopped: asyncio.Future[Stop], *, seconds: float
+    step: Coroutine[Any, Any, T],
+    stopped: asyncio.Future[Stop],
+    *,
+    seconds: float,
+    grace_seconds: float = 0,
 ) -> T:
     """
-    The result of *step*, which is cancelled when the run must end first, or after *seconds*.
+    The result of *step*, which is cancelled *grace_seconds* after the run must end, or after
+    *seconds*.
 
     Raises:
         Stopped: it was cancelled.
@@ -33,6 +38,8 @@ async def until_stopped(
     try:
         first: set[asyncio.Future[Any]] = {task, stopped}
         await asyncio.wait(first, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if stopped.done() and not task.done():
+            await asyncio.wait({task}, timeout=grace_seconds)
         if task.done():
             return task.result()
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -9,9 +10,12 @@ from structlog.testing import capture_logs
 
 from internal.agent.demo import Demo
 from internal.agent.model import AgentRequest, Launch
+from internal.git.model import Snapshot
+from internal.git.work import TrustedRepo
 from internal.task.model import Claim, Reason, Task
 from internal.task.queue import TaskQueue
 from internal.task.state import State
+from internal.worker import executor
 from tests.support.chaos_cli import shell_cli
 from tests.support.chaos_site import Site
 
@@ -180,6 +184,55 @@ async def test_a_cancel_while_the_end_is_reported_wins(
     assert found.result == "done"
     assert b"kept.txt" in await site.patch(task)
     assert (await site.names(task)).count("system/task_cancelled") == 1
+    await site.settle()
+
+
+@pytest.fixture
+def slow_disk(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Recording never ends, and has a tenth of a second at its limits; set once it has begun."""
+    begun = asyncio.Event()
+
+    async def snapshot(*_: object, **__: object) -> Snapshot:
+        begun.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr(TrustedRepo, "snapshot", snapshot)
+    monkeypatch.setattr(executor, "_RECORD_SECONDS", 0.1)
+    monkeypatch.setattr(executor, "_RECORD_GRACE_SECONDS", 0.1)
+    return begun
+
+
+async def test_a_cancel_ends_a_recording_that_does_not(
+    site: Site, slow_disk: asyncio.Event
+) -> None:
+    """The run is canceled, with what its agent said and without new work."""
+    async with site.worker():
+        task = await site.submit(f"{_KEPT}\nsay done")
+        await asyncio.wait_for(slow_disk.wait(), 60)
+        await site.cancel(task)
+
+        found = await site.finished(task)
+
+    assert _reason(found) is Reason.CANCELED
+    assert found.result == "done"
+    assert found.usage.output_tokens > 0
+    assert found.changes is None
+    await site.settle()
+
+
+async def test_the_total_limit_ends_a_recording_that_does_not(
+    site: Site, slow_disk: asyncio.Event
+) -> None:
+    """A run is over some time after its limit, whatever its disk does."""
+    async with site.worker():
+        task = await site.submit("say done", timeout_seconds=4)
+
+        found = await site.finished(task)
+
+    assert slow_disk.is_set()
+    assert _reason(found) is Reason.TIMEOUT
+    assert found.changes is None
     await site.settle()
 
 
