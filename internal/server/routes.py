@@ -99,9 +99,10 @@ def api_paths(deps: ServerDeps) -> list[Path]:
     tasks, events, agents = TaskHandlers(deps), EventHandlers(deps), AgentHandlers(deps)
     pulls, keys = PullRequestHandlers(deps), KeyHandlers(deps)
     tokens, audit = TokenHandlers(deps), AuditHandlers(deps)
-    hooks, admin = WebhookHandlers(deps), Scope.ADMIN
+    hooks = WebhookHandlers(deps)
     one_hook = {"GET": hooks.read, "PATCH": hooks.change, "DELETE": hooks.delete}
     mcp, workspaces = McpHandlers(deps), WorkspaceHandlers(deps)
+    admin = Scope.ADMIN
     return [
         Path("/tasks", {"POST": tasks.create, "GET": tasks.list}, limited=True),
         Path("/tasks/{task_id}", {"GET": tasks.read, "DELETE": tasks.delete}),
@@ -113,19 +114,19 @@ def api_paths(deps: ServerDeps) -> list[Path]:
         Path("/tasks/{task_id}/diff", {"GET": tasks.diff}),
         Path("/tasks/{task_id}/create-pr", {"POST": pulls.create}, limited=True),
         Path("/tasks/{task_id}/pr", {"GET": pulls.read}, limited=True),
-        Path("/keys", {"POST": keys.create, "GET": keys.list}, scope=Scope.ADMIN),
-        Path("/keys/{name}", {"GET": keys.read, "DELETE": keys.delete}, scope=Scope.ADMIN),
-        Path("/keys/{name}/verify", {"GET": keys.verify}, scope=Scope.ADMIN, limited=True),
-        Path("/mcp/servers", {"POST": mcp.add, "GET": mcp.list}, write_scope=Scope.ADMIN),
+        Path("/keys", {"POST": keys.create, "GET": keys.list}, scope=admin),
+        Path("/keys/{name}", {"GET": keys.read, "DELETE": keys.delete}, scope=admin),
+        Path("/keys/{name}/verify", {"GET": keys.verify}, scope=admin, limited=True),
+        Path("/mcp/servers", {"POST": mcp.add, "GET": mcp.list}, write_scope=admin),
+        Path("/mcp/servers/{name}", {"DELETE": mcp.remove}, scope=admin),
         Path("/workspaces", {"GET": workspaces.list}),
-        Path("/workspaces/{task_id}", {"DELETE": workspaces.delete}, scope=Scope.ADMIN),
-        Path("/mcp/servers/{name}", {"DELETE": mcp.remove}, scope=Scope.ADMIN),
+        Path("/workspaces/{task_id}", {"DELETE": workspaces.delete}, scope=admin),
         Path("/agents", {"GET": agents.agents}),
         Path("/workers", {"GET": agents.workers}),
         Path("/stats", {"GET": agents.stats}),
-        Path("/tokens", {"GET": tokens.list, "POST": tokens.create}, scope=Scope.ADMIN),
-        Path("/tokens/{name}", {"DELETE": tokens.revoke}, scope=Scope.ADMIN),
-        Path("/audit", {"GET": audit.list}, scope=Scope.ADMIN),
+        Path("/tokens", {"GET": tokens.list, "POST": tokens.create}, scope=admin),
+        Path("/tokens/{name}", {"DELETE": tokens.revoke}, scope=admin),
+        Path("/audit", {"GET": audit.list}, scope=admin),
         Path("/webhooks/endpoints", {"GET": hooks.list, "POST": hooks.create}, scope=admin),
         Path("/webhooks/endpoints/{id}", one_hook, scope=admin),
         Path("/webhooks/endpoints/{id}/rotate-secret", {"POST": hooks.rotate}, scope=admin),
