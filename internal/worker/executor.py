@@ -9,6 +9,7 @@ reported; a lost one counts for nothing, on disk neither.
 from __future__ import annotations
 
 from collections.abc import Coroutine, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from random import Random
 from typing import Any, TypeVar
@@ -89,12 +90,20 @@ class Executor:
             await self._clean(claim)
 
     async def _attempt(self, run: Run) -> End:
-        """All steps up to the end that is to be reported. Raises Fenced."""
+        """
+        All steps up to the end that is to be reported. Raises Fenced.
+
+        The secrets stay known until what went wrong is said: an error may repeat them.
+        """
+        with ExitStack() as known:
+            return await self._attempt_knowing(run, known)
+
+    async def _attempt_knowing(self, run: Run, known: ExitStack) -> End:
         try:
             agent = self._agents.find(run.claim.task.config.cli)
             secrets = await self._until_stopped(run, self._open_secrets(run.claim, agent))
-            with KNOWN.using(*secrets.values()):
-                return await self._steps(run, agent, secrets)
+            known.enter_context(KNOWN.using(*secrets.values()))
+            return await self._steps(run, agent, secrets)
         except Stopped as stopped:
             return self._end_early(run, stopped.reason, Outcome())
         except CancelAccepted:

@@ -14,6 +14,7 @@ from typing import Any
 from internal.agent.model import AgentResult, Ending
 from internal.backoff import full_jitter
 from internal.errors import CodeforgeError
+from internal.redact import KNOWN
 from internal.task.model import Failure, Reason
 from internal.worker.watchdog import LimitKind
 
@@ -37,14 +38,16 @@ _ENDINGS = {
 
 
 def of_error(error: Exception) -> Failure:
-    """The failure that an exception stands for."""
-    if isinstance(error, CodeforgeError) and error.error_code in set(Reason):
-        reason = Reason(error.error_code)
-        retryable = reason is Reason.DISK_FULL or bool(getattr(error, "retryable", False))
-        return Failure(reason=reason, message=error.message, retryable=retryable)
-    if isinstance(error, CodeforgeError):
-        return Failure(reason=Reason.INTERNAL_ERROR, message=error.message)
-    return Failure(reason=Reason.INTERNAL_ERROR, message="the worker failed; its log has the cause")
+    """The failure that an exception stands for; its message is without the secrets in use."""
+    if not isinstance(error, CodeforgeError):
+        message = "the worker failed; its log has the cause"
+        return Failure(reason=Reason.INTERNAL_ERROR, message=message)
+    message = KNOWN.redact(error.message)
+    if error.error_code not in set(Reason):
+        return Failure(reason=Reason.INTERNAL_ERROR, message=message)
+    reason = Reason(error.error_code)
+    retryable = reason is Reason.DISK_FULL or bool(getattr(error, "retryable", False))
+    return Failure(reason=reason, message=message, retryable=retryable)
 
 
 def of_limit(kind: LimitKind, seconds: int, log_tail: str = "") -> Failure:

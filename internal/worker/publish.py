@@ -8,6 +8,7 @@ before a pull request is opened. Every end without one leaves the task as it was
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import structlog
@@ -105,8 +106,18 @@ class Publisher:
         await run_reported(self._queue, claim, attempt)
 
     async def _attempt(self, claim: Claim, hold: Hold, recorder: Recorder) -> End:
-        """All steps up to the end that is to be reported. Raises Fenced."""
-        step = self._publish(claim, recorder)
+        """
+        All steps up to the end that is to be reported. Raises Fenced.
+
+        The secrets stay known until what went wrong is said: an error may repeat them.
+        """
+        with ExitStack() as known:
+            return await self._attempt_knowing(claim, hold, recorder, known)
+
+    async def _attempt_knowing(
+        self, claim: Claim, hold: Hold, recorder: Recorder, known: ExitStack
+    ) -> End:
+        step = self._publish(claim, recorder, known)
         try:
             return await until_stopped(step, hold.stopped, seconds=_LONGEST_SECONDS)
         except Stopped as stopped:
@@ -120,7 +131,7 @@ class Publisher:
                 log.exception("publish.failed")
             return _not_published(error)
 
-    async def _publish(self, claim: Claim, recorder: Recorder) -> Published:
+    async def _publish(self, claim: Claim, recorder: Recorder, known: ExitStack) -> Published:
         """
         In two parts, with the fenced step `pushing` between: before it nothing has left, behind it
         no cancel is accepted.
@@ -131,8 +142,8 @@ class Publisher:
             branch = await self._make_branch(claim, proposal)
         await until_written(lambda op: self._queue.begin_push(claim, branch.commit, op))
         secrets = await self._open_secrets(claim)
-        with KNOWN.using(*secrets.values()):
-            made = await self._send(task, proposal, branch, secrets, recorder)
+        known.enter_context(KNOWN.using(*secrets.values()))
+        made = await self._send(task, proposal, branch, secrets, recorder)
         for warning in made.warnings:
             told = {"reason": "pull_request", "message": warning}
             recorder.add(new_event("system", "warning", told))
@@ -230,9 +241,8 @@ def _end_early(reason: Stop | LimitKind, recorder: Recorder) -> End:
 
 
 def _not_published(error: Exception) -> NotPublished:
-    if isinstance(error, _OF_THE_HOST):
-        return NotPublished(reason=UpstreamFailed.code, message=error.message)
-    if isinstance(error, CodeforgeError):
-        return NotPublished(reason=error.error_code, message=error.message)
-    message = "the worker failed; its log has the cause"
-    return NotPublished(reason=Reason.INTERNAL_ERROR, message=message)
+    if not isinstance(error, CodeforgeError):
+        message = "the worker failed; its log has the cause"
+        return NotPublished(reason=Reason.INTERNAL_ERROR, message=message)
+    reason = UpstreamFailed.code if isinstance(error, _OF_THE_HOST) else error.error_code
+    return NotPublished(reason=reason, message=KNOWN.redact(error.message))

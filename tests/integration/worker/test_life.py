@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
+from structlog.typing import EventDict
 
 from internal.agent.demo import Demo
 from internal.agent.model import AgentRequest, Launch
+from internal.errors import Unavailable
 from internal.git.model import Snapshot
 from internal.git.work import TrustedRepo
+from internal.redact import KNOWN
 from internal.task.model import Claim, Reason, Task
 from internal.task.queue import TaskQueue
 from internal.task.state import State
@@ -104,6 +107,31 @@ async def test_a_missing_agent_fails_its_task_alone(site: Site) -> None:
 
     assert _reason(found) is Reason.AGENT_MISSING
     assert found.attempt == 1
+    await site.settle()
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, Unavailable])
+async def test_an_error_that_holds_a_secret_of_the_run_is_told_without_it(
+    site: Site, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
+) -> None:
+    """Libraries repeat what they were given: the log takes it out, and so does the document."""
+    secret = "canary-5d1e7b9f"  # noqa: S105 -- nothing is behind it
+
+    def launch(agent: Demo, request: AgentRequest) -> Launch:
+        raise kind(f"not with {secret}")
+
+    def is_known(_: object, __: str, line: EventDict) -> EventDict:
+        return {**line, "is_known": KNOWN.redact(secret) != secret}
+
+    monkeypatch.setattr(Demo, "launch", launch)
+    async with site.worker():
+        with capture_logs(processors=[is_known]) as logs:
+            task = await site.submit("say done", ai_api_key=secret)
+            found = await site.finished(task)
+
+    assert found.failure is not None
+    assert secret not in f"{found.failure} {await site.events(task)}"
+    assert all(line["is_known"] for line in logs if line["event"] == "run.failed")
     await site.settle()
 
 
