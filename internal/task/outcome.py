@@ -1,5 +1,5 @@
 """
-What a worker reports at the end of a run, as the arguments of FINISH.
+What a worker reports at the end of a run, as the arguments of FINISH and FINISH_PR.
 
 Every nested value is encoded once, however often it is told: in the document, in the final event
 and in the webhook.
@@ -20,7 +20,7 @@ from internal.task.codec import (
 )
 from internal.task.event import encode
 from internal.task.model import Failure, Outcome, Task
-from internal.task.pullrequest import PullRequestOptions
+from internal.task.pullrequest import NotPublished, Published, PullRequestOptions
 from internal.task.state import State
 
 _MOST = 1e12
@@ -80,6 +80,16 @@ def finish_args(task: Task, outcome: Outcome) -> list[str | bytes]:
         _webhook_members(told, failure),
         _next_pull_request(task, outcome),
     ]
+
+
+def finish_pr_args(outcome: Published | NotPublished) -> list[str]:
+    """FINISH_PR's ARGV 4-9."""
+    match outcome:
+        case Published():
+            made = (outcome.url, str(outcome.number), outcome.branch, str(int(outcome.updated)))
+            return [*map(storable, made), "", ""]
+        case NotPublished():
+            return ["", "", "", "", storable(outcome.reason), storable(outcome.message)]
 
 
 def _next_pull_request(task: Task, outcome: Outcome) -> str:

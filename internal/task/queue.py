@@ -9,7 +9,6 @@ counts.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -27,14 +26,13 @@ from internal.task import scripts
 from internal.task.codec import (
     decode_options,
     decode_task,
-    decode_work,
     storable,
 )
 from internal.task.event import NewEvent, encode
 from internal.task.model import Claim, Outcome
-from internal.task.outcome import finish_args, usage_args
+from internal.task.outcome import finish_args, finish_pr_args, usage_args
 from internal.task.pullrequest import NotPublished, Published
-from internal.task.state import FINISHED, State
+from internal.task.state import State
 
 _BELL_SECONDS = 2
 _HEADS = 32
@@ -67,15 +65,6 @@ class BeatReply:
 
     claims: Mapping[str, Beat]
     alone_waiting: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KnownClaims:
-    """The claims of one task that count: the one that runs, and those whose work is recorded."""
-
-    leased: frozenset[str]
-    recorded: frozenset[str]
-    is_finished: bool
 
 
 def ref_of(claim: Claim) -> str:
@@ -210,7 +199,7 @@ class TaskQueue:
             CancelAccepted: report it again, without a pull request, with reason `canceled`.
             Unavailable: written, but not yet on a replica; repeat.
         """
-        args = [ref_of(claim), claim.token, operation, *map(storable, _pr_args(outcome))]
+        args = [ref_of(claim), claim.token, operation, *finish_pr_args(outcome)]
         reply = await scripts.FINISH_PR.durable(
             self._redis, [self._keys.prefix], args, replicas=self._replicas
         )
@@ -269,35 +258,6 @@ class TaskQueue:
         """Everything that wants a worker, waiting and due."""
         return int(await self._redis.zcard(self._keys.queued()))
 
-    async def claims_of(
-        self, refs: Sequence[tuple[str, str]]
-    ) -> dict[tuple[str, str], KnownClaims]:
-        """
-        For the sweep of disks: of these (tenant, task), those that exist, with their claims.
-
-        A claim put aside by a retry counts as recorded: a cancel puts it back.
-        """
-        names = ["status", "claim", "iteration", "iterations_used", "prev"]
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for tenant, task in refs:
-                pipe.hmget(self._keys.task(tenant, task), names)
-            heads = cast(list[list[str | None]], await pipe.execute())
-        known = [(ref, head) for ref, head in zip(refs, heads, strict=True) if head[0] is not None]
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for (tenant, task), head in known:
-                last = int(head[3] or head[2] or 1)
-                works = [f"{number}.work" for number in range(1, last + 1)]
-                pipe.hmget(self._keys.task_iterations(tenant, task), works)
-            rows = cast(list[list[str | None]], await pipe.execute()) if known else []
-        return {
-            ref: KnownClaims(
-                leased=frozenset(filter(None, [head[1]])),
-                recorded=_recorded(works, head[4]),
-                is_finished=head[0] in FINISHED,
-            )
-            for (ref, head), works in zip(known, rows, strict=True)
-        }
-
     async def _run(self, script: Script, args: Sequence[str | bytes | int | float]) -> Any:
         return await script(self._redis, [self._keys.prefix], args)
 
@@ -345,29 +305,11 @@ def _claim(fields: dict[str, str], home: str, lane: Lane) -> Claim:
     )
 
 
-def _pr_args(outcome: Published | NotPublished) -> tuple[str, ...]:
-    """FINISH_PR's ARGV 4-9."""
-    match outcome:
-        case Published():
-            updated = str(int(outcome.updated))
-            return (outcome.url, str(outcome.number), outcome.branch, updated, "", "")
-        case NotPublished():
-            return ("", "", "", "", outcome.reason, outcome.message)
-
-
 def _queued_seconds(fields: Mapping[str, str]) -> float | None:
     """Both times are Redis', so clocks that differ do no harm."""
     if fields["attempt"] != "1":
         return None
     return (int(fields["started_at"]) - int(fields["since"])) / 1000
-
-
-def _recorded(works: Sequence[str | None], kept: str | None) -> frozenset[str]:
-    texts = list(works)
-    if kept is not None:
-        texts.append(json.loads(kept)["row"].get("work"))
-    found = (decode_work(text) for text in texts)
-    return frozenset(work.claim for work in found if work is not None)
 
 
 def _judge(reply: list[Any]) -> list[Any]:

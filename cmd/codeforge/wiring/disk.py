@@ -20,7 +20,7 @@ from internal.git.workstore import WorkStore
 from internal.rdb.client import unavailable
 from internal.rdb.health import deployment_id
 from internal.rdb.keys import Keys
-from internal.task.queue import TaskQueue
+from internal.task.claims import claims_of
 from internal.task.service import TaskService
 from internal.worker.prepare import Preparer
 from internal.worker.recorded import RecordedWork, RemotePolicy
@@ -93,9 +93,9 @@ class Disk:
         """The first step of runs on this home."""
         return Preparer(self.recorded(service), self.workspaces, self.layout)
 
-    def ask(self, queue: TaskQueue, redis: Redis, keys: Keys) -> Ask:
+    def ask(self, redis: Redis, keys: Keys) -> Ask:
         """
-        What tells whose things on this disk are; *queue* knows what tasks own.
+        What tells whose things on this disk are, by what tasks own in Redis.
 
         Against another deployment than the home's own it refuses, so nothing is removed.
         """
@@ -108,7 +108,7 @@ class Disk:
                     f"redis.prefix, or remove {owner_file(self.layout.data_dir)} to give it up."
                 )
             with unavailable():  # an outage costs the round, not the worker
-                known = await queue.claims_of(list(refs))
+                known = await claims_of(redis, keys, refs)
             return {
                 ref: TaskClaims(
                     leased=claims.leased,

@@ -135,7 +135,7 @@ async def open_worker(
     await _set_limits(core)
     url = settings.redis.url.get_secret_value()
     subscriber, sync = connect(url, role="pubsub", max_connections=2), connect_sync(url)
-    ask = disk.ask(core.queue, core.redis, core.keys)
+    ask = disk.ask(core.redis, core.keys)
     sweep, quota = disk.sweep(ask), disk.quota(ask)
     speaker = _Speaker(core, sync, agents, disk, quota, alone=alone)
     starter = AloneStarter(

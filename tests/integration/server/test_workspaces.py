@@ -13,6 +13,7 @@ import httpx2
 import pytest
 
 from internal.ids import sortable_id
+from internal.task.claims import claims_of
 from internal.task.model import Work
 from internal.task.ops import OpKind
 from internal.task.queue import ref_of
@@ -39,7 +40,7 @@ async def living(service: Service, home: GitHome, name: str) -> AsyncGenerator[N
     """A worker of the home *name* that answers ops about its disk."""
 
     async def ask(tasks: Collection[TaskRef]) -> Mapping[TaskRef, TaskClaims]:
-        known = await service.queue.claims_of(list(tasks))
+        known = await claims_of(service.redis, KEYS, tasks)
         return {
             ref: TaskClaims(
                 leased=claims.leased, recorded=claims.recorded, is_finished=claims.is_finished

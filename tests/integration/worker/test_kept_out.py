@@ -11,7 +11,6 @@ from redis.asyncio import Redis
 from codeforge.wiring.disk import Disk
 from internal.errors import Conflict
 from internal.rdb.keys import Keys
-from internal.task.queue import TaskQueue
 from internal.task.state import State
 from internal.workspace.owner import owner_file
 from tests.support.chaos_cli import shell_cli
@@ -88,10 +87,9 @@ async def test_a_worker_of_another_deployment_erases_nothing(
         await until("the home knows its deployment", owner_file(layout.data_dir).exists)
         kept = layout.sessions / TENANT / task
 
-    keys = Keys("other:")
-    queue, disk = TaskQueue(redis_client, keys, lease_seconds=9), Disk(site.settings())
+    keys, disk = Keys("other:"), Disk(site.settings())
     with pytest.raises(Conflict, match=r"redis\.prefix"):
-        await disk.sweep(disk.ask(queue, redis_client, keys)).sweep()
+        await disk.sweep(disk.ask(redis_client, keys)).sweep()
 
     assert kept.is_dir()
     await site.settle()
