@@ -74,7 +74,7 @@ async def test_a_test_that_fails_says_why(deployment: Deployment) -> None:
         assert (tested["status"], tested["reason"]) == ("failed", "http_410")
         assert tested["attempts"][0]["answer"] == "moved to the moon"
         listed = await asyncio.to_thread(deployment.run, "webhooks", "list")
-        assert f"{made['id']}  gone" in listed.stdout
+        assert f"{made['id']}  off (gone)" in listed.stdout
         await asyncio.to_thread(deployment.run, "webhooks", "remove", made["id"])
 
 
