@@ -17,6 +17,7 @@ from tests.support.chaos_cli import shell_cli
 from tests.support.collector import Collector, collecting
 from tests.support.deployment import Deployment, eventually, running
 from tests.support.forge import Forge, open_forge
+from tests.support.hosts.double import Fault
 from tests.support.receiver import Receiver, Reply
 
 INLINE_TOKEN = "canary-inline-git-token/+0123456789"  # noqa: S105 - of this test
@@ -156,7 +157,11 @@ def _live(place: Place, seen: Seen) -> str:
         _register(place, ask)
         del seen["POST /webhooks/endpoints"]  # the one answer that tells a secret, once
         tasks = [ask("POST", "/tasks", body)["id"] for body in _bodies(place)]
-        for task in tasks:
+        forges = {place.inline: INLINE_TOKEN, place.registered: GIT_KEY}
+        for task, (forge, token_of_forge) in zip(tasks, forges.items(), strict=True):
+            _run_twice(ask, task)
+            seen[f"the refusal of {task}"] = _refuse(http, task, forge, token_of_forge)
+            seen[f"{task} refused"] = json.dumps(ask("GET", f"/tasks/{task}")).encode()
             _publish(ask, task)
         for path in READS:
             ask("GET", path)
@@ -199,22 +204,35 @@ def _bodies(place: Place) -> list[dict[str, Any]]:
     ]
 
 
+def _until(ask: _Ask, task: str, status: str) -> None:
+    def reached() -> bool:
+        document = ask("GET", f"/tasks/{task}")
+        assert document["status"] != "failed", document
+        return bool(document["status"] == status)
+
+    eventually(reached, f"{task} is {status}")
+
+
+def _run_twice(ask: _Ask, task: str) -> None:
+    """Its first run, and a follow-up."""
+    _until(ask, task, "completed")
+    ask("POST", f"/tasks/{task}/instruct", {"prompt": "more"})
+    _until(ask, task, "completed")
+
+
+def _refuse(http: httpx2.Client, task: str, forge: Forge, token: str) -> bytes:
+    """The answer to a create-pr whose host says the token in its error."""
+    said = json.dumps({"message": f"no: {token}"}).encode()
+    forge.faults.append(Fault(method="POST", path="/pulls", status=403, body=said))
+    answer = http.post(f"/api/v1/tasks/{task}/create-pr", json={})
+    assert MASK in answer.text, answer.text
+    return answer.content
+
+
 def _publish(ask: _Ask, task: str) -> None:
-    """Its first run, a follow-up, a pull request, and all that can be read of it."""
+    """A pull request, and all that can be read of the task."""
     path = f"/tasks/{task}"
-
-    def until(status: str) -> None:
-        def reached() -> bool:
-            document = ask("GET", path)
-            assert document["status"] != "failed", document
-            return bool(document["status"] == status)
-
-        eventually(reached, f"{task} is {status}")
-
-    until("completed")
-    ask("POST", f"{path}/instruct", {"prompt": "more"})
-    until("completed")
     ask("POST", f"{path}/create-pr", {})
-    until("pr_created")
+    _until(ask, task, "pr_created")
     for below in ("?include=iterations", "/events?limit=200", "/diff", "/pr"):
         ask("GET", f"{path}{below}")
