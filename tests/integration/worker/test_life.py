@@ -215,6 +215,28 @@ async def test_a_cancel_while_the_end_is_reported_wins(
     await site.settle()
 
 
+async def test_a_cancel_while_a_run_is_handed_back_wins(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not repeat, and what it has used counts once."""
+    hand_back = TaskQueue.hand_back
+
+    async def hand_back_too_late(queue: TaskQueue, claim: Claim, *args: Any, **named: Any) -> None:
+        await site.cancel(claim.task.id)
+        await hand_back(queue, claim, *args, **named)
+
+    monkeypatch.setattr(TaskQueue, "hand_back", hand_back_too_late)
+    async with site.worker():
+        task = await site.submit("say I begin\nfail rate_limited slow down")
+
+        found = await site.finished(task)
+
+    assert _reason(found) is Reason.CANCELED
+    assert found.usage.output_tokens > 0
+    assert found.usage_total.output_tokens == found.usage.output_tokens
+    await site.settle()
+
+
 @pytest.fixture
 def slow_disk(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
     """Recording never ends, and has a tenth of a second at its limits; set once it has begun."""
