@@ -25,6 +25,8 @@ SHORTEST_SECRET = 6
 # Every pattern is bounded, so a stream knows how much it must hold back.
 _LONGEST_MATCH = 16_384 + 128
 _LEFT_CONTEXT = 3  # "://" in front of a URL's user
+_FEW_NEEDLES = 512
+"""Up to here looking for each by itself is faster: some milliseconds for 64 KiB."""
 
 
 def _token(literal: str, rest: str) -> tuple[str, re.Pattern[str]]:
@@ -72,7 +74,9 @@ class Redactor:
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._needles = sorted({needle for secret in secrets for needle in spellings(secret)})
         self._longest = max(map(len, self._needles), default=0)
-        self._starts = {needle[:SHORTEST_SECRET] for needle in self._needles}
+        self._starts: dict[str, list[str]] = {}
+        for needle in self._needles:
+            self._starts.setdefault(needle[:SHORTEST_SECRET], []).append(needle)
 
     def __repr__(self) -> str:
         return f"Redactor({len(self._needles)} needles)"
@@ -84,12 +88,20 @@ class Redactor:
 
     def spans(self, text: str, start: int = 0) -> list[tuple[int, int]]:
         """Where secrets are from *start* on, in order, without overlaps."""
-        present = [needle for needle in self._needles if needle in text]
+        present = [needle for needle in self._candidates(text) if needle in text]
         found = [span for needle in present for span in _occurrences(needle, text, start)]
         for literal, shape in _SHAPES:
             if literal in text:
                 found += (match.span() for match in shape.finditer(text, start))
         return _merged(found) if found else found
+
+    def _candidates(self, text: str) -> Iterable[str]:
+        """All needles, or of many those whose beginning stands in *text*."""
+        if len(self._needles) <= _FEW_NEEDLES:
+            return self._needles
+        last = len(text) - SHORTEST_SECRET
+        seen = {text[at : at + SHORTEST_SECRET] for at in range(last + 1)}
+        return [needle for start in seen & self._starts.keys() for needle in self._starts[start]]
 
     def held_from(self, text: str) -> int:
         """The index from which the end of *text* may be the beginning of a secret."""

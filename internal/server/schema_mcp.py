@@ -16,6 +16,8 @@ MAX_SERVERS = 32
 """In one task."""
 
 _MAX_PAIRS = 64
+_MAX_LINES = 128
+"""Of all variables of a server: each line is looked for in all that a run says."""
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}\Z")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}\Z")  # a token of RFC 9110
 _OUR_VARIABLES = "CODEFORGE_"
@@ -44,6 +46,8 @@ def _check_env(env: dict[str, str]) -> dict[str, str]:
     for name in env:
         if not _VARIABLE.match(name) or name.startswith(_OUR_VARIABLES):
             raise complain("must have names of variables, none of CodeForge's own")
+    if sum(len(value.splitlines()) for value in env.values()) > _MAX_LINES:
+        raise complain(f"must have at most {_MAX_LINES} lines in all values")
     return env
 
 

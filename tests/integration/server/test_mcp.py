@@ -134,6 +134,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"name": "a", "command": "x", "env": {"A=B": "c"}}, "env"),
     ({"name": "a", "command": "x", "env": {"CODEFORGE_RUN": "c"}}, "env"),
     ({"name": "a", "command": "x", "env": {"A": 1}}, "env.A"),
+    ({"name": "a", "command": "x", "env": {"A": "line\n" * 65, "B": "line\n" * 64}}, "env"),
     ({"name": "a", "url": "https://e.com", "headers": {"A B": "c"}}, "headers"),
     ({"name": "a", "url": "https://e.com", "headers": {"A": "b\r\nC: d"}}, "headers.A"),
     ({"name": "a", "command": "x", "token": "y"}, "token"),

@@ -81,6 +81,18 @@ def test_a_secret_of_several_lines_is_found_line_by_line() -> None:
     assert redacted == "> ***\n> ***\n> ab"
 
 
+def test_among_very_many_secrets_each_is_found() -> None:
+    """
+    A file of many lines is many secrets; the text is looked through once, not once for each.
+    """
+    redactor = Redactor(["\n".join(f"{number:05}-of-many" for number in range(2000))])
+
+    shown = redactor.redact("00000-of-many, 01999-of-many and 02000-of-many")
+
+    assert shown == "***, *** and 02000-of-many"
+    assert redactor.redact("0000") == "0000"
+
+
 def test_short_secrets_are_not_looked_for() -> None:
     """
     A secret of five characters is in too many words; nothing would stay readable.
