@@ -81,50 +81,50 @@ class Client:
     def get(self, task: str, *, with_iterations: bool = False) -> Document:
         """The whole document of a task."""
         params = {"include": "iterations"} if with_iterations else {}
-        return self._call("GET", f"/tasks/{task}", params=params)
+        return self._call("GET", _at("tasks", task), params=params)
 
     def list(self, **filters: str | int | list[str]) -> Document:
         """`{tasks, next_cursor}`; filters as `GET /tasks` has them."""
         return self._call("GET", "/tasks", params=filters)
 
     def instruct(self, task: str, prompt: str) -> Document:
-        return self._call("POST", f"/tasks/{task}/instruct", json={"prompt": prompt})
+        return self._call("POST", _at("tasks", task, "instruct"), json={"prompt": prompt})
 
     def cancel(self, task: str) -> Document:
-        return self._call("POST", f"/tasks/{task}/cancel")
+        return self._call("POST", _at("tasks", task, "cancel"))
 
     def retry(self, task: str) -> Document:
-        return self._call("POST", f"/tasks/{task}/retry")
+        return self._call("POST", _at("tasks", task, "retry"))
 
     def create_pr(self, task: str, **options: Any) -> Document:
         """
         Make or update the pull request: `{pr_url, pr_number, branch}`, or `{id, status}` when that
         takes longer. *options* as `POST /tasks/{id}/create-pr` has them.
         """
-        return self._call("POST", f"/tasks/{task}/create-pr", json=options)
+        return self._call("POST", _at("tasks", task, "create-pr"), json=options)
 
     def pull_request(self, task: str) -> Document:
         """How the pull request stands at its host: `{number, url, state, branch}`."""
-        return self._call("GET", f"/tasks/{task}/pr")
+        return self._call("GET", _at("tasks", task, "pr"))
 
     def delete(self, task: str) -> None:
-        self._call("DELETE", f"/tasks/{task}")
+        self._call("DELETE", _at("tasks", task))
 
     def diff(self, task: str, *, iteration: int | None = None) -> Document:
         """`{base, head, files, totals, truncated}` of the newest work, or of one iteration's."""
         params = {} if iteration is None else {"iteration": iteration}
-        return self._call("GET", f"/tasks/{task}/diff", params=params)
+        return self._call("GET", _at("tasks", task, "diff"), params=params)
 
     def patch(self, task: str, *, iteration: int | None = None) -> bytes:
         """The same work as a patch that `git apply` takes."""
         params = {} if iteration is None else {"iteration": iteration}
         accept = {"Accept": "text/x-diff"}
-        return self._send("GET", f"/tasks/{task}/diff", params=params, headers=accept).content
+        return self._send("GET", _at("tasks", task, "diff"), params=params, headers=accept).content
 
     def events(self, task: str, *, after: int = 0, limit: int = 200) -> Document:
         """`{events, next}`: stored events with a number above *after*."""
         params = {"after": after, "limit": limit}
-        return self._call("GET", f"/tasks/{task}/events", params=params)
+        return self._call("GET", _at("tasks", task, "events"), params=params)
 
     def agents(self) -> Document:
         return self._call("GET", "/agents")
@@ -144,25 +144,25 @@ class Client:
         return self._call("GET", "/webhooks/endpoints")
 
     def change_webhook(self, endpoint: str, changes: Mapping[str, Any]) -> Document:
-        return self._call("PATCH", f"/webhooks/endpoints/{endpoint}", json=dict(changes))
+        return self._call("PATCH", _at("webhooks/endpoints", endpoint), json=dict(changes))
 
     def remove_webhook(self, endpoint: str) -> None:
-        self._call("DELETE", f"/webhooks/endpoints/{endpoint}")
+        self._call("DELETE", _at("webhooks/endpoints", endpoint))
 
     def rotate_webhook_secret(self, endpoint: str) -> Document:
         """The endpoint with its new `secret`; the one before is valid for another 24 h."""
-        return self._call("POST", f"/webhooks/endpoints/{endpoint}/rotate-secret")
+        return self._call("POST", _at("webhooks/endpoints", endpoint, "rotate-secret"))
 
     def test_webhook(self, endpoint: str) -> Document:
         """`{delivery_id}` of an event `webhook.test`."""
-        return self._call("POST", f"/webhooks/endpoints/{endpoint}/test")
+        return self._call("POST", _at("webhooks/endpoints", endpoint, "test"))
 
     def deliveries(self, **filters: str | int) -> Document:
         """`{deliveries, next_cursor}`; filters as `GET /webhooks/deliveries` has them."""
         return self._call("GET", "/webhooks/deliveries", params=filters)
 
     def redeliver(self, delivery: str) -> Document:
-        return self._call("POST", f"/webhooks/deliveries/{delivery}/redeliver")
+        return self._call("POST", _at("webhooks/deliveries", delivery, "redeliver"))
 
     def add_key(self, request: Mapping[str, Any]) -> Document:
         """Register a key from the API's body."""
@@ -173,14 +173,14 @@ class Client:
         return self._call("GET", "/keys")
 
     def key(self, name: str) -> Document:
-        return self._call("GET", f"/keys/{quote(name, safe='')}")
+        return self._call("GET", _at("keys", name))
 
     def verify_key(self, name: str) -> Document:
         """`{name, ok, reason?}`: what the provider says of a key."""
-        return self._call("GET", f"/keys/{quote(name, safe='')}/verify")
+        return self._call("GET", _at("keys", name, "verify"))
 
     def remove_key(self, name: str) -> None:
-        self._call("DELETE", f"/keys/{quote(name, safe='')}")
+        self._call("DELETE", _at("keys", name))
 
     def add_mcp_server(self, request: Mapping[str, Any], *, project: str | None = None) -> Document:
         """Register a server from the API's body, for all tasks or those of one repository."""
@@ -192,7 +192,7 @@ class Client:
         return self._call("GET", "/mcp/servers", params=_given(project=project))
 
     def remove_mcp_server(self, name: str, *, project: str | None = None) -> None:
-        path = f"/mcp/servers/{quote(name, safe='')}"
+        path = _at("mcp/servers", name)
         self._call("DELETE", path, params=_given(project=project))
 
     def add_token(self, request: Mapping[str, Any]) -> Document:
@@ -204,7 +204,7 @@ class Client:
         return self._call("GET", "/tokens", params=_given(tenant=tenant))
 
     def revoke_token(self, name: str, *, tenant: str | None = None) -> None:
-        self._call("DELETE", f"/tokens/{quote(name, safe='')}", params=_given(tenant=tenant))
+        self._call("DELETE", _at("tokens", name), params=_given(tenant=tenant))
 
     def audit(self, **filters: str | int | None) -> Document:
         """`{entries, next_cursor}`; filters as `GET /audit` has them."""
@@ -216,7 +216,7 @@ class Client:
 
     def delete_workspace(self, task: str) -> None:
         """Remove the workspace of a task; what is recorded of its work stays."""
-        self._call("DELETE", f"/workspaces/{quote(task, safe='')}")
+        self._call("DELETE", _at("workspaces", task))
 
     def follow(self, task: str, *, after: int = 0) -> Iterator[Document]:
         """
@@ -255,7 +255,7 @@ class Client:
 
     def _frames(self, task: str, after: int) -> Iterator[tuple[str | None, int, Document]]:
         params = {"after": after}
-        with self._http.stream("GET", f"/tasks/{task}/stream", params=params) as response:
+        with self._http.stream("GET", _at("tasks", task, "stream"), params=params) as response:
             if response.status_code >= 400:
                 response.read()
                 _refuse(response)
@@ -286,6 +286,13 @@ class Client:
         if response.status_code >= 400:
             _refuse(response)
         return response
+
+
+def _at(collection: str, name: str, *verb: str) -> str:
+    """The path of one thing; an empty name would be that of its collection."""
+    if not name:
+        raise ApiError(404, {"error": "not_found", "message": "An empty name names nothing."})
+    return "/".join(["", collection, quote(name, safe=""), *verb])
 
 
 def _given(**params: str | int | None) -> dict[str, str | int]:

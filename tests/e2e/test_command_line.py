@@ -89,12 +89,14 @@ def test_refusals_have_exit_codes_and_no_traceback(deployment: Deployment) -> No
     bad = deployment.run("task", "submit", "not-a-url", "do it")
     worse = deployment.run("task", "submit", "not-a-url", "do it", "--agent", "nobody")
     missing = deployment.run("task", "show", "nonexistent")
+    empty = deployment.run("task", "show", "")
     alone = deployment.run("task", "list", "--url", "http://127.0.0.1:9")
 
     assert (bad.returncode, missing.returncode, alone.returncode) == (2, 3, 4)
     assert bad.stderr.count("repo_url") == 1
     assert [line.split()[0] for line in worse.stderr.splitlines()[1:]] == ["repo_url", "config.cli"]
-    for refused in (bad, missing, alone):
+    assert empty.returncode == 3
+    for refused in (bad, missing, empty, alone):
         assert refused.stderr
         assert "Traceback" not in refused.stderr
         assert refused.stdout == ""
