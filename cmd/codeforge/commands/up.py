@@ -23,6 +23,7 @@ import typer
 from codeforge import runtime
 from codeforge.parent import environment_for_child
 from codeforge.parts import child_stages
+from codeforge.port import until_free
 from codeforge.supervisor import Supervisor, stop_on_signals
 from internal.config.settings import Settings
 from internal.errors import Conflict, Invalid
@@ -30,6 +31,9 @@ from internal.rdb.embedded import EmbeddedRedis
 
 app = typer.Typer()
 log = structlog.get_logger(__name__)
+
+_PORT_SECONDS = 10.0
+"""The server of an `up` that was killed ends its streams first."""
 
 
 @app.command()
@@ -81,6 +85,7 @@ def hold_data_dir(directory: Path) -> Generator[None]:
 
 async def _supervise(settings: Settings) -> None:
     stop = asyncio.Event()
+    await until_free(settings.server.host, settings.server.port, seconds=_PORT_SECONDS)
     async with AsyncExitStack() as stack:
         redis = None
         environment = environment_for_child(os.environ)
