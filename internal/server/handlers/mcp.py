@@ -31,7 +31,7 @@ class McpHandlers:
         body = await read_json(request, McpServerBody, self._rules)
         server = body.server()
         await self._mcp.add(tenant_of(request), server, project=project)
-        await self._audit.record(caller_of(request), "mcp.add", server.name, project=project)
+        await self._audit.record(caller_of(request), "mcp.create", server.name, project=project)
         message = f"The MCP server {server.name} is registered."
         return json_response({"name": server.name, "message": message}, 201)
 
@@ -49,7 +49,7 @@ class McpHandlers:
         await read_json(request, Empty)
         name: str = request.path_params["name"]
         await self._mcp.remove(tenant_of(request), name, project=project)
-        await self._audit.record(caller_of(request), "mcp.remove", name, project=project)
+        await self._audit.record(caller_of(request), "mcp.delete", name, project=project)
         return json_response({"message": f"The MCP server {name} is removed."})
 
 
