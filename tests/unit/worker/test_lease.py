@@ -7,15 +7,13 @@ import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from internal.agent.model import NO_USAGE
-from internal.task.model import Claim, Priority, Task, TaskConfig, TaskId, Tenant
+from internal.task.model import Claim
 from internal.task.queue import Beat, BeatReply
-from internal.task.state import State
 from internal.worker.lease import Heartbeat, Stop
+from tests.support.a_task import a_task
 from tests.support.waiting import until
 
 _LEASE_SECONDS = 9.0
@@ -184,18 +182,4 @@ async def test_the_first_reason_to_stop_counts() -> None:
 
 
 def _claim() -> Claim:
-    task = Task(
-        id=TaskId("task"),
-        tenant=Tenant("default"),
-        status=State.CLONING,
-        repo_url="https://example.com/r.git",
-        prompt="say hello",
-        iteration=1,
-        created_at=datetime(2030, 1, 1, tzinfo=UTC),
-        priority=Priority.NORMAL,
-        labels={},
-        config=TaskConfig(cli="demo", timeout_seconds=60, silence_seconds=60),
-        usage=NO_USAGE,
-        usage_total=NO_USAGE,
-    )
-    return Claim(task=task, token="t", claim="c", worker="w", home="h", attempt=1)  # noqa: S106
+    return Claim(task=a_task(), token="t", claim="c", worker="w", home="h", attempt=1)  # noqa: S106

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
 
-from internal.agent.model import NO_USAGE
 from internal.task.model import (
     Failure,
     Iteration,
-    Priority,
     Reason,
     Task,
-    TaskConfig,
-    TaskId,
-    Tenant,
 )
 from internal.task.state import State
 from internal.worker.prompt import BUDGET_CHARS, prompt_of, rebuilt_prompt
+from tests.support.a_task import a_task
 
 
 def test_a_prompt_is_the_users_text_and_nothing_else() -> None:
@@ -76,17 +71,4 @@ def test_fault_a19_the_newest_iterations_come_first_when_not_all_fit() -> None:
 
 
 def _task() -> Task:
-    return Task(
-        id=TaskId("task"),
-        tenant=Tenant("default"),
-        status=State.CLONING,
-        repo_url="https://example.com/r.git",
-        prompt="first",
-        iteration=1,
-        created_at=datetime(2030, 1, 1, tzinfo=UTC),
-        priority=Priority.NORMAL,
-        labels={},
-        config=TaskConfig(cli="demo", timeout_seconds=60, silence_seconds=60),
-        usage=NO_USAGE,
-        usage_total=NO_USAGE,
-    )
+    return a_task(prompt="first")

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from internal.agent.model import NO_USAGE
 from internal.config.settings import PR_PLACEHOLDERS
 from internal.git.model import Changes
-from internal.task.model import DEFAULT_TENANT, Priority, Task, TaskConfig, TaskId
+from internal.task.model import Task, TaskId
 from internal.task.pullrequest import PullRequestOptions
 from internal.task.state import State
 from internal.worker.pull_request_text import (
@@ -23,25 +20,19 @@ from internal.worker.pull_request_text import (
     cut,
     first_line,
 )
+from tests.support.a_task import a_task
 
 _PLAIN = Templates(title="{summary}", body="", task_url="http://x/tasks/{task_id}")
 _CHANGES = Changes(files_modified=2, files_created=1, insertions=10, deletions=3)
 
 
 def task(prompt: str) -> Task:
-    return Task(
+    return a_task(
         id=TaskId("t1"),
-        tenant=DEFAULT_TENANT,
         status=State.CREATING_PR,
         repo_url="https://github.com/o/r",
         prompt=prompt,
         iteration=2,
-        created_at=datetime(2026, 1, 1, tzinfo=UTC),
-        priority=Priority.NORMAL,
-        labels={},
-        config=TaskConfig(cli="demo", timeout_seconds=1, silence_seconds=1),
-        usage=NO_USAGE,
-        usage_total=NO_USAGE,
     )
 
 
