@@ -42,7 +42,7 @@ class Submitted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stats:
-    """Numbers of one tenant."""
+    """Tasks and usage of one tenant; the queue is the one that all share."""
 
     tasks: Mapping[State, int]
     queue_depth: int
@@ -243,15 +243,15 @@ class TaskService:
         return await self._events.read(tenant, task, after=after, limit=limit)
 
     async def stats(self, tenant: Tenant) -> Stats:
-        """Counts, queue and today's usage of a tenant."""
+        """A tenant's counts and usage of today, and the queue that all tenants share."""
         counts = await self._store.counts(tenant)
-        oldest = await self._store.oldest_queued_millis(tenant)
+        depth, oldest = await self._store.queue()
         now = self._clock.now()
         usage = await self._store.usage_of_day(tenant, now.astimezone(UTC).date().isoformat())
         waited = 0.0 if oldest is None else max(0.0, now.timestamp() - oldest / 1000)
         return Stats(
             tasks=counts,
-            queue_depth=counts[State.PENDING] + counts[State.AWAITING_INSTRUCTION],
+            queue_depth=depth,
             queue_oldest_seconds=waited,
             input_tokens=int(usage.get("input_tokens", 0)),
             output_tokens=int(usage.get("output_tokens", 0)),

@@ -171,15 +171,13 @@ class TaskStore:
             replies = cast(list[int], await pipe.execute())
         return dict(zip(State, replies, strict=True))
 
-    async def oldest_queued_millis(self, tenant: str) -> int | None:
-        """Since when the longest-waiting queued task of a tenant waits."""
-        queued = (State.PENDING, State.AWAITING_INSTRUCTION)
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for state in queued:
-                pipe.zrange(self._keys.tenant_state(tenant, state), 0, 0, withscores=True)
-            replies = cast(list[list[tuple[str, float]]], await pipe.execute())
-        times = [int(rows[0][1]) for rows in replies if rows]
-        return min(times) if times else None
+    async def queue(self) -> tuple[int, int | None]:
+        """How much wants a worker, of all tenants, waiting and due; since when the oldest does."""
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.zcard(self._keys.queued())
+            pipe.zrange(self._keys.queued(), 0, 0, withscores=True)
+            depth, first = cast(tuple[int, list[tuple[str, float]]], await pipe.execute())
+        return depth, int(first[0][1]) if first else None
 
     async def usage_of_day(self, tenant: str, day: str) -> dict[str, str]:
         """Raw counters of one day, `yyyy-mm-dd`."""

@@ -101,8 +101,10 @@ async def test_counts_follow_every_change_of_state(lab: Lab) -> None:
         State.CLONING: 1,
         State.CREATING_PR: 1,
     }
-    assert await lab.queue.depth() == 1
-    assert await lab.store.oldest_queued_millis("default") is None
+    depth, since = await lab.store.queue()
+    assert (depth, await lab.queue.depth()) == (1, 1)
+    assert since is not None
+    assert since <= await lab.now()
     assert await lab.store.find("default", "nobody") is None
     assert [t.id for t in await lab.store.find_many("default", ["t2", "x", "t1"])] == ["t2", "t1"]
 
