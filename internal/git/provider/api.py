@@ -11,14 +11,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Generic, TypeVar
 from urllib.parse import quote, urlencode, urljoin
 
 from pydantic import TypeAdapter, ValidationError
 
 from internal.egress.client import Answer, HttpClient
 from internal.egress.url import parse_http_url
-from internal.errors import Invalid, TimedOut, Unavailable
+from internal.errors import Invalid, NotFound, TimedOut, Unavailable
 from internal.git.provider.base import ProviderError
 from internal.git.provider.failure import decode, failure, said
 
@@ -99,12 +99,11 @@ class Api:
                 raise refusal
         return reply
 
-    async def get_repository(self, path: str, shape: type[T]) -> T:
-        """The repository at *path*. Raises ProviderError also when there is none to be seen."""
+    async def find(self, path: str, shape: type[T], what: str) -> T:
+        """What is at *path*. Raises NotFound, naming *what* it would be, when nothing is."""
         reply = await self.call("GET", path)
         if reply.status == 404:
-            problem = "has no such repository, or the token may not see it"
-            raise ProviderError(f"{self.host} {problem}", status=404)
+            raise NotFound(f"{self.host} has no {what}")
         return self.read(reply, shape)
 
     async def get(self, path: str, shape: type[T], query: Mapping[str, str] | None = None) -> T:
@@ -156,6 +155,26 @@ class Api:
             )
         except (TimedOut, Unavailable) as error:
             raise ProviderError(error.message, retryable=True) from error
+
+
+class Repository(Generic[T]):
+    """One repository as its host shows it, asked for once. *path* is how the task names it."""
+
+    def __init__(self, api: Api, path: str, shape: type[T]) -> None:
+        self.path = path
+        self._api = api
+        self._shape = shape
+        self._known: T | None = None
+
+    async def get(self) -> T:
+        """Raises ProviderError also when there is none to be seen."""
+        if self._known is None:
+            reply = await self._api.call("GET", self.path)
+            if reply.status == 404:
+                problem = "has no such repository, or the token may not see it"
+                raise ProviderError(f"{self._api.host} {problem}", status=404)
+            self._known = self._api.read(reply, self._shape)
+        return self._known
 
 
 def _redirect(method: str, url: str, answer: Answer) -> str | None:

@@ -88,7 +88,3 @@ class Provider(Protocol):
     async def default_branch(self) -> str:
         """The name of the branch that the host shows first."""
         ...
-
-    async def check_token(self) -> TokenCheck:
-        """Ask the host who the token belongs to; a refused token is an answer, no error."""
-        ...

@@ -16,11 +16,11 @@ from collections.abc import Sequence
 from urllib.parse import quote
 
 from internal.egress.client import HttpClient
-from internal.errors import Invalid, NotFound
+from internal.errors import Invalid
 from internal.git.model import PullRequest, PullRequestState, PullRequestWanted
-from internal.git.provider.api import Api, Reply
+from internal.git.provider.api import Api, Reply, Repository
 from internal.git.provider.base import TokenCheck
-from internal.git.provider.opening import each_or_all, open_or_update
+from internal.git.provider.opening import each_or_all
 from internal.git.provider.root import Place
 from internal.git.provider.shape import Number, Shape, WebUrl, branch_of
 from internal.git.provider.text import fit_text, fit_title
@@ -99,34 +99,25 @@ async def check_bitbucket_token(api: Api) -> TokenCheck:
 
 
 class Bitbucket:
-    """A `Provider` for one repository on Bitbucket Cloud."""
+    """The calls of one repository on Bitbucket Cloud."""
 
     def __init__(self, api: Api, place: Place) -> None:
         """Raises Invalid when the repository's path is not `workspace/name`."""
         self._api = api
         workspace, name = place.owner_and_name
-        self._asked = f"/repositories/{quote(workspace, safe='')}/{quote(name, safe='')}"
-        self._known: _Repository | None = None
+        path = f"/repositories/{quote(workspace, safe='')}/{quote(name, safe='')}"
+        self._repository = Repository(api, path, _Repository)
 
-    async def open_pull_request(self, request: PullRequestWanted) -> PullRequest:
-        return await open_or_update(self, request)
-
-    async def find(self, head: str) -> PullRequest | None:
-        found = await self.find_open(head)
-        return self.shown(found) if found else None
-
-    async def read(self, number: int) -> PullRequest:
-        return self.shown(await self._get(number))
+    async def get(self, number: int) -> _Pull:
+        path = f"{self._repository.path}/pullrequests/{number}"
+        return await self._api.find(path, _Pull, f"pull request {number}")
 
     async def default_branch(self) -> str:
-        main = (await self._repository()).mainbranch
+        main = (await self._repository.get()).mainbranch
         return branch_of(self._api.host, main.name if main else None)
 
-    async def check_token(self) -> TokenCheck:
-        return await check_bitbucket_token(self._api)
-
     async def find_open(self, head: str) -> _Pull | None:
-        repository = await self._repository()
+        repository = await self._repository.get()
         name = head.replace("\\", "\\\\").replace('"', '\\"')
         page = await self._api.get(
             f"{await self._path()}/pullrequests",
@@ -155,7 +146,7 @@ class Bitbucket:
         return self._api.read(reply, _Pull)
 
     async def update(self, found: _Pull, request: PullRequestWanted) -> _Pull:
-        current = await self._get(found.id)  # a list shows no reviewers
+        current = await self.get(found.id)  # a list shows no reviewers
         body: dict[str, object] = {
             **_texts(request),
             "reviewers": [{"uuid": user.uuid} for user in current.reviewers],
@@ -177,7 +168,7 @@ class Bitbucket:
         problem = "Bitbucket wants an account id or a UUID in braces"
 
         async def ask(names: Sequence[str]) -> None:
-            current = await self._get(found.id)
+            current = await self.get(found.id)
             there = {word for user in current.reviewers for word in (user.uuid, user.account_id)}
             accounts = [{"uuid": user.uuid} for user in current.reviewers]
             accounts += [
@@ -198,23 +189,12 @@ class Bitbucket:
             branch=found.source.branch.name,
         )
 
-    async def _get(self, number: int) -> _Pull:
-        reply = await self._api.call("GET", f"{self._asked}/pullrequests/{number}")
-        if reply.status == 404:
-            raise NotFound(f"{self._api.host} has no pull request {number}")
-        return self._api.read(reply, _Pull)
-
     async def _put(self, found: _Pull, body: dict[str, object]) -> Reply:
         path = f"{await self._path()}/pullrequests/{found.id}"
         return await self._api.call("PUT", path, body=body)
 
-    async def _repository(self) -> _Repository:
-        if self._known is None:
-            self._known = await self._api.get_repository(self._asked, _Repository)
-        return self._known
-
     async def _path(self) -> str:
-        return "/repositories/" + quote((await self._repository()).full_name, safe="/")
+        return "/repositories/" + quote((await self._repository.get()).full_name, safe="/")
 
 
 def _account(name: str) -> dict[str, str] | None:

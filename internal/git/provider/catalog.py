@@ -11,6 +11,7 @@ from internal.git.provider.bitbucket import Bitbucket, bitbucket_api, check_bitb
 from internal.git.provider.gitea import Gitea, check_gitea_token, gitea_api
 from internal.git.provider.github import GitHub, check_github_token, github_api
 from internal.git.provider.gitlab import GitLab, check_gitlab_token, gitlab_api
+from internal.git.provider.hosted import Hosted
 from internal.git.provider.root import place_of, root_of
 from internal.git.remote import Remote, provider_of
 
@@ -40,13 +41,13 @@ def provider_for(
     place = place_of(name, remote, base_url)
     match name:
         case ProviderName.GITHUB:
-            return GitHub(github_api(http, place.root, token), place)
+            return Hosted(GitHub(github_api(http, place.root, token), place))
         case ProviderName.GITLAB:
-            return GitLab(gitlab_api(http, place.root, token), place)
+            return Hosted(GitLab(gitlab_api(http, place.root, token), place))
         case ProviderName.GITEA:
-            return Gitea(gitea_api(http, place.root, token), place)
+            return Hosted(Gitea(gitea_api(http, place.root, token), place))
         case ProviderName.BITBUCKET:
-            return Bitbucket(bitbucket_api(http, place.root, token), place)
+            return Hosted(Bitbucket(bitbucket_api(http, place.root, token), place))
 
 
 async def check_token(

@@ -13,14 +13,19 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Sequence
 from typing import TypeVar
-from urllib.parse import quote
 
 from internal.egress.client import HttpClient
-from internal.errors import Invalid, NotFound
-from internal.git.model import PullRequest, PullRequestState, PullRequestWanted
-from internal.git.provider.api import Api
+from internal.errors import Invalid
+from internal.git.model import PullRequest, PullRequestWanted
+from internal.git.provider.api import Api, Repository
 from internal.git.provider.base import ProviderError, TokenCheck
-from internal.git.provider.opening import AlreadyOpen, each_or_all, open_or_update
+from internal.git.provider.githublike import (
+    asked_path,
+    present_path,
+    request_reviewers,
+    state_of,
+)
+from internal.git.provider.opening import AlreadyOpen
 from internal.git.provider.root import Place
 from internal.git.provider.shape import Number, Shape, WebUrl, branch_of
 from internal.git.provider.text import fit_text, fit_title
@@ -75,36 +80,22 @@ async def check_gitea_token(api: Api) -> TokenCheck:
 
 
 class Gitea:
-    """A `Provider` for one repository on Gitea or Forgejo."""
+    """The calls of one repository on Gitea or Forgejo."""
 
     def __init__(self, api: Api, place: Place) -> None:
         """Raises Invalid when the repository's path is not `owner/name`."""
         self._api = api
-        owner, name = place.owner_and_name
-        self._asked = f"/repos/{quote(owner, safe='')}/{quote(name, safe='')}"
-        self._known: _Repository | None = None
+        self._repository = Repository(api, asked_path(place), _Repository)
 
-    async def open_pull_request(self, request: PullRequestWanted) -> PullRequest:
-        return await open_or_update(self, request)
-
-    async def find(self, head: str) -> PullRequest | None:
-        found = await self.find_open(head)
-        return self.shown(found) if found else None
-
-    async def read(self, number: int) -> PullRequest:
-        reply = await self._api.call("GET", f"{self._asked}/pulls/{number}")
-        if reply.status == 404:
-            raise NotFound(f"{self._api.host} has no pull request {number}")
-        return self.shown(self._api.read(reply, _Pull))
+    async def get(self, number: int) -> _Pull:
+        path = f"{self._repository.path}/pulls/{number}"
+        return await self._api.find(path, _Pull, f"pull request {number}")
 
     async def default_branch(self) -> str:
-        return branch_of(self._api.host, (await self._repository()).default_branch)
-
-    async def check_token(self) -> TokenCheck:
-        return await check_gitea_token(self._api)
+        return branch_of(self._api.host, (await self._repository.get()).default_branch)
 
     async def find_open(self, head: str) -> _Pull | None:
-        repository = await self._repository()
+        repository = await self._repository.get()
         query = {"state": "open", "sort": "recentupdate"}
         oldest: _Pull | None = None
         async for pull in self._every(f"{await self._path()}/pulls", list[_Pull], query):
@@ -148,26 +139,15 @@ class Gitea:
         return [f"{label}: there is no such label" for label in labels if label not in numbers]
 
     async def add_reviewers(self, found: _Pull, reviewers: Sequence[str]) -> list[str]:
-        async def ask(names: Sequence[str]) -> None:
-            path = f"{await self._path()}/pulls/{found.number}/requested_reviewers"
-            body: dict[str, object] = {
-                "reviewers": [name for name in names if "/" not in name],
-                "team_reviewers": [name.partition("/")[2] for name in names if "/" in name],
-            }
-            reply = await self._api.call("POST", path, body=body)
-            if not reply.ok:
-                raise reply.refusal()
-
-        return await each_or_all(reviewers, ask)
+        pull = f"{await self._path()}/pulls/{found.number}"
+        return await request_reviewers(self._api, pull, reviewers)
 
     def shown(self, found: _Pull) -> PullRequest:
-        if found.merged:
-            state = PullRequestState.MERGED
-        else:
-            is_open = found.state == "open"
-            state = PullRequestState.OPEN if is_open else PullRequestState.CLOSED
         return PullRequest(
-            number=found.number, url=found.html_url, state=state, branch=found.head.ref
+            number=found.number,
+            url=found.html_url,
+            state=state_of(found.state, is_merged=found.merged),
+            branch=found.head.ref,
         )
 
     async def _labels(self) -> dict[str, int]:
@@ -200,13 +180,8 @@ class Gitea:
                 return
         raise ProviderError(f"{self._api.host} lists more than {seen} of {path}")
 
-    async def _repository(self) -> _Repository:
-        if self._known is None:
-            self._known = await self._api.get_repository(self._asked, _Repository)
-        return self._known
-
     async def _path(self) -> str:
-        return "/repos/" + quote((await self._repository()).full_name, safe="/")
+        return present_path((await self._repository.get()).full_name)
 
 
 def _is_draft(title: str) -> bool:

@@ -11,14 +11,19 @@ Source: docs.github.com/en/rest/pulls and GitHub's OpenAPI description.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from urllib.parse import quote
 
 from internal.egress.client import HttpClient
-from internal.errors import Invalid, NotFound
-from internal.git.model import PullRequest, PullRequestState, PullRequestWanted
-from internal.git.provider.api import Api
+from internal.errors import Invalid
+from internal.git.model import PullRequest, PullRequestWanted
+from internal.git.provider.api import Api, Repository
 from internal.git.provider.base import TokenCheck
-from internal.git.provider.opening import AlreadyOpen, NoDrafts, each_or_all, open_or_update
+from internal.git.provider.githublike import (
+    asked_path,
+    present_path,
+    request_reviewers,
+    state_of,
+)
+from internal.git.provider.opening import AlreadyOpen, NoDrafts, each_or_all
 from internal.git.provider.root import Place
 from internal.git.provider.shape import Number, Shape, WebUrl
 from internal.git.provider.text import fit_text, fit_title
@@ -71,36 +76,22 @@ async def check_github_token(api: Api) -> TokenCheck:
 
 
 class GitHub:
-    """A `Provider` for one repository on GitHub."""
+    """The calls of one repository on GitHub."""
 
     def __init__(self, api: Api, place: Place) -> None:
         """Raises Invalid when the repository's path is not `owner/name`."""
         self._api = api
-        owner, name = place.owner_and_name
-        self._asked = f"/repos/{quote(owner, safe='')}/{quote(name, safe='')}"
-        self._known: _Repository | None = None
+        self._repository = Repository(api, asked_path(place), _Repository)
 
-    async def open_pull_request(self, request: PullRequestWanted) -> PullRequest:
-        return await open_or_update(self, request)
-
-    async def find(self, head: str) -> PullRequest | None:
-        found = await self.find_open(head)
-        return self.shown(found) if found else None
-
-    async def read(self, number: int) -> PullRequest:
-        reply = await self._api.call("GET", f"{self._asked}/pulls/{number}")
-        if reply.status == 404:
-            raise NotFound(f"{self._api.host} has no pull request {number}")
-        return self.shown(self._api.read(reply, _Pull))
+    async def get(self, number: int) -> _Pull:
+        path = f"{self._repository.path}/pulls/{number}"
+        return await self._api.find(path, _Pull, f"pull request {number}")
 
     async def default_branch(self) -> str:
-        return (await self._repository()).default_branch
-
-    async def check_token(self) -> TokenCheck:
-        return await check_github_token(self._api)
+        return (await self._repository.get()).default_branch
 
     async def find_open(self, head: str) -> _Pull | None:
-        repository = await self._repository()
+        repository = await self._repository.get()
         owner = repository.full_name.partition("/")[0]
         pulls = await self._api.get(
             f"{await self._path()}/pulls",
@@ -151,36 +142,19 @@ class GitHub:
         return await each_or_all(labels, ask)
 
     async def add_reviewers(self, found: _Pull, reviewers: Sequence[str]) -> list[str]:
-        async def ask(names: Sequence[str]) -> None:
-            path = f"{await self._path()}/pulls/{found.number}/requested_reviewers"
-            body: dict[str, object] = {
-                "reviewers": [name for name in names if "/" not in name],
-                "team_reviewers": [name.partition("/")[2] for name in names if "/" in name],
-            }
-            reply = await self._api.call("POST", path, body=body)
-            if not reply.ok:
-                raise reply.refusal()
-
-        return await each_or_all(reviewers, ask)
+        pull = f"{await self._path()}/pulls/{found.number}"
+        return await request_reviewers(self._api, pull, reviewers)
 
     def shown(self, found: _Pull) -> PullRequest:
-        if found.merged_at:
-            state = PullRequestState.MERGED
-        else:
-            is_open = found.state == "open"
-            state = PullRequestState.OPEN if is_open else PullRequestState.CLOSED
         return PullRequest(
-            number=found.number, url=found.html_url, state=state, branch=found.head.ref
+            number=found.number,
+            url=found.html_url,
+            state=state_of(found.state, is_merged=bool(found.merged_at)),
+            branch=found.head.ref,
         )
 
-    async def _repository(self) -> _Repository:
-        if self._known is None:
-            self._known = await self._api.get_repository(self._asked, _Repository)
-        return self._known
-
     async def _path(self) -> str:
-        """The repository under its present name; what writes is not redirected by every host."""
-        return "/repos/" + quote((await self._repository()).full_name, safe="/")
+        return present_path((await self._repository.get()).full_name)
 
 
 def _texts(request: PullRequestWanted) -> dict[str, str]:

@@ -15,11 +15,11 @@ from collections.abc import Sequence
 from urllib.parse import quote
 
 from internal.egress.client import HttpClient
-from internal.errors import Invalid, NotFound
+from internal.errors import Invalid
 from internal.git.model import PullRequest, PullRequestState, PullRequestWanted
-from internal.git.provider.api import Api
+from internal.git.provider.api import Api, Repository
 from internal.git.provider.base import TokenCheck
-from internal.git.provider.opening import AlreadyOpen, open_or_update
+from internal.git.provider.opening import AlreadyOpen
 from internal.git.provider.root import Place
 from internal.git.provider.shape import Number, Shape, WebUrl, branch_of
 from internal.git.provider.text import fit_text, fit_title, without_commands
@@ -80,34 +80,22 @@ async def check_gitlab_token(api: Api) -> TokenCheck:
 
 
 class GitLab:
-    """A `Provider` for one project on GitLab."""
+    """The calls of one project on GitLab."""
 
     def __init__(self, api: Api, place: Place) -> None:
         self._api = api
-        self._asked = f"/projects/{quote(place.path, safe='')}"
-        self._known: _Project | None = None
+        path = f"/projects/{quote(place.path, safe='')}"
+        self._project = Repository(api, path, _Project)
 
-    async def open_pull_request(self, request: PullRequestWanted) -> PullRequest:
-        return await open_or_update(self, request)
-
-    async def find(self, head: str) -> PullRequest | None:
-        found = await self.find_open(head)
-        return self.shown(found) if found else None
-
-    async def read(self, number: int) -> PullRequest:
-        reply = await self._api.call("GET", f"{self._asked}/merge_requests/{number}")
-        if reply.status == 404:
-            raise NotFound(f"{self._api.host} has no merge request {number}")
-        return self.shown(self._api.read(reply, _Merge))
+    async def get(self, number: int) -> _Merge:
+        path = f"{self._project.path}/merge_requests/{number}"
+        return await self._api.find(path, _Merge, f"merge request {number}")
 
     async def default_branch(self) -> str:
-        return branch_of(self._api.host, (await self._project()).default_branch)
-
-    async def check_token(self) -> TokenCheck:
-        return await check_gitlab_token(self._api)
+        return branch_of(self._api.host, (await self._project.get()).default_branch)
 
     async def find_open(self, head: str) -> _Merge | None:
-        project = await self._project()
+        project = await self._project.get()
         merges = await self._api.get(
             f"{await self._path()}/merge_requests",
             list[_Merge],
@@ -126,7 +114,7 @@ class GitLab:
             "source_branch": request.head,
             "target_branch": request.base,
             # A fork may be set to send its merge requests upstream.
-            "target_project_id": (await self._project()).id,
+            "target_project_id": (await self._project.get()).id,
         }
         reply = await self._api.call("POST", f"{await self._path()}/merge_requests", body=body)
         if reply.status == 409:
@@ -183,13 +171,8 @@ class GitLab:
         wanted = name.casefold()
         return next((user for user in users if user.username.casefold() == wanted), None)
 
-    async def _project(self) -> _Project:
-        if self._known is None:
-            self._known = await self._api.get_repository(self._asked, _Project)
-        return self._known
-
     async def _path(self) -> str:
-        return f"/projects/{(await self._project()).id}"
+        return f"/projects/{(await self._project.get()).id}"
 
 
 def _is_draft(title: str) -> bool:

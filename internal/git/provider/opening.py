@@ -42,6 +42,14 @@ class Host(Protocol[Found]):
         """The open pull request of the branch *head* of this repository; the oldest of several."""
         ...
 
+    async def get(self, number: int) -> Found:
+        """The pull request *number*. Raises NotFound and ProviderError."""
+        ...
+
+    async def default_branch(self) -> str:
+        """The name of the branch that the host shows first. Raises ProviderError."""
+        ...
+
     async def create(self, request: PullRequestWanted) -> Found:
         """Open one. Raises AlreadyOpen, NoDrafts, Invalid and ProviderError."""
         ...

@@ -93,7 +93,9 @@ async def test_the_scopes_of_a_token_are_told(http: HttpClient) -> None:
         one = await check_token(
             ProviderName.GITHUB, base_url=f"http://{github.host}", token=TOKEN, http=http
         )
-        other = await speak(gitlab, http).check_token()
+        other = await check_token(
+            ProviderName.GITLAB, base_url=f"http://{gitlab.host}", token=TOKEN, http=http
+        )
 
     assert (one.login, one.scopes) == ("octocat", ("repo", "read:org"))
     assert (other.login, other.scopes) == ("root", ("api", "read_user"))
@@ -202,10 +204,12 @@ async def test_bitbucket_takes_a_user_and_a_password(http: HttpClient) -> None:
     double = BitbucketDouble()
     pair = "ann@corp.example:app-password"
     basic = f"Basic {base64.b64encode(pair.encode()).decode()}"
+    bitbucket = ProviderName.BITBUCKET
     with content(double):
-        await speak(double, http).check_token()
+        base_url = f"http://{double.host}"
+        await check_token(bitbucket, base_url=base_url, token=TOKEN, http=http)
         double.faults.append(Fault(method="GET", path="/user", status=403))
-        await speak(double, http, token=pair).check_token()
+        await check_token(bitbucket, base_url=base_url, token=pair, http=http)
 
     sent = [seen.headers["authorization"] for seen in double.seen]
     assert sent == [f"Bearer {TOKEN}", basic]

@@ -11,10 +11,10 @@ import pytest
 from internal.egress.client import HttpClient
 from internal.errors import Invalid, NotFound
 from internal.git.cli import Place
-from internal.git.model import PullRequestState
+from internal.git.model import ProviderName, PullRequestState
 from internal.git.provider import opening
 from internal.git.provider.base import Provider, ProviderError
-from internal.git.provider.catalog import provider_for
+from internal.git.provider.catalog import check_token, provider_for
 from internal.git.push import PushFailed, push_branch
 from internal.git.remote import parse_remote
 from tests.support.git_home import git_home
@@ -83,8 +83,12 @@ async def test_a_real_gitea_refuses_as_its_double_does(
     with pytest.raises(ProviderError, match="wants a valid token"):
         await stranger.default_branch()
     assert await provider.default_branch() == "trunk"
-    assert (await provider.check_token()).login == "boss"
-    assert not (await stranger.check_token()).ok
+    base_url = f"http://127.0.0.1:{gitea.port}"
+    name = ProviderName.GITEA
+    good = await check_token(name, base_url=base_url, token=gitea.token, http=http)
+    bad = await check_token(name, base_url=base_url, token="x" * 40, http=http)
+    assert good.login == "boss"
+    assert not bad.ok
 
 
 async def test_a_real_gitea_takes_a_push_with_a_token(gitea: Gitea, tmp_path: Path) -> None:
