@@ -12,11 +12,11 @@ from internal.task import state
 from internal.telemetry import buckets
 
 _PARTS = (
-    *("base", "counters", "registry", "events", "gates"),
+    *("ground", "base", "counters", "registry", "events", "gates"),
     *("lists", "post", "runs", "restore", "homes"),
 )
-_FROM = {"post": "internal.webhook"}
-"""Parts of other packages: how a delivery is written is the webhook's business."""
+_FROM = {"ground": "internal.rdb", "post": "internal.webhook"}
+"""Parts of other packages: what all scripts stand on, and how a delivery is written."""
 
 
 def _library(last: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from internal.rdb.scripts import Script, load_lua
 
 _PACKAGE = "internal.webhook"
-_LIBRARY = load_lua(_PACKAGE, "lua/lib/base") + load_lua(_PACKAGE, "lua/lib/post")
+_LIBRARY = load_lua("internal.rdb", "lua/lib/ground") + load_lua(_PACKAGE, "lua/lib/post")
 
 
 def _script(name: str) -> Script:

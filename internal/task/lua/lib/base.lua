@@ -1,22 +1,13 @@
--- The ground of every task script: names of keys, the time, a task in hand.
+-- The base of every task script, on the ground of internal/rdb: a task in hand, and how its values are written.
 --
--- KEYS[1] is the key prefix of the deployment; all other keys derive from it (internal/rdb/keys.py has
--- type, TTL and owner of each), so with a hash tag in the prefix everything lies in one Cluster slot.
--- A *ref* is "<tenant>/<task id>". Times are Redis' milliseconds. The parts of this library are put in
--- front of a script in this order, as far as it needs them (internal/task/scripts.py):
--- base, counters, registry, events, gates, lists, post (of internal/webhook), runs, restore, homes.
+-- A *ref* is "<tenant>/<task id>". The parts of this library are put in front of a script in this order, as far as it
+-- needs them (internal/task/scripts.py):
+-- ground (of internal/rdb), base, counters, registry, events, gates, lists, post (of internal/webhook), runs, restore,
+-- homes.
 --
--- Two rules keep a script all or nothing: what can fail (decoding an argument) comes before the first
--- write, and a number is written by `text`, because Redis would write 1795100000000 as 1.7951e+12.
+-- Two rules keep a script all or nothing: what can fail (decoding an argument) comes before the first write, and a
+-- number is written by `text`.
 
-local P = KEYS[1]
-local time = redis.call('TIME')
-local NOW = time[1] * 1000 + math.floor(time[2] / 1000)
-
-local function text(value)
-  if type(value) == 'number' then return string.format('%d', value) end
-  return value
-end
 local function quote(value) return cjson.encode(tostring(value)) end
 
 -- RFC 3339 of a time in ms; civil-from-days after Howard Hinnant, "chrono-compatible date algorithms"
@@ -35,7 +26,6 @@ local function stamp(ms)
 end
 
 local function split(ref) return string.match(ref, '^([^/]*)/(.*)$') end
-local function tenant_key(tenant, name) return P .. 'tenant:' .. tenant .. ':' .. name end
 local function task_key(ref)
   local tenant, id = split(ref)
   return P .. 'tenant:' .. tenant .. ':task:' .. id

@@ -6,7 +6,6 @@
 
 local PRIORITY = {high = 0, normal = 1, low = 2}
 local LIVES = 3          -- workers a run may lose before it is a dead letter
-local BELL_TTL = 60      -- s; a bell that nobody hears is of no use, workers look by themselves each 2 s
 
 local function list_key(lane, suffix, tenant, prio) return P .. 'queue:' .. lane .. suffix .. ':' .. tenant .. ':' .. prio end
 local function flow_entry(lane, suffix, tenant) return 'flow ' .. lane .. suffix .. ' ' .. tenant end
@@ -20,12 +19,6 @@ local function queued_state(t)
   return t.f.iteration == '1' and 'pending' or 'awaiting_instruction'
 end
 
--- One entry is enough: while there is one, nobody is blocked, and who takes it passes the baton on.
-local function ring(bell)
-  if redis.call('EXISTS', bell) == 1 then return end
-  redis.call('LPUSH', bell, '1')
-  redis.call('EXPIRE', bell, BELL_TTL)
-end
 local function ring_lane(lane, suffix) ring(P .. 'bell:' .. lane .. suffix) end
 
 local function has_work(lane, suffix, tenant)
