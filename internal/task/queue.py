@@ -254,10 +254,6 @@ class TaskQueue:
         """Leave the registry after the last task."""
         await self._run(scripts.REGISTER, [worker, home, "{}", "1"])
 
-    async def depth(self) -> int:
-        """Everything that wants a worker, waiting and due."""
-        return int(await self._redis.zcard(self._keys.queued()))
-
     async def _run(self, script: Script, args: Sequence[str | bytes | int | float]) -> Any:
         return await script(self._redis, [self._keys.prefix], args)
 
