@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import sys
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 from random import Random
 from typing import cast
 
@@ -33,12 +36,14 @@ from internal.webhook.schedule import Schedule
 from internal.webhook.secrets import SigningSecrets
 from internal.webhook.sender import Sender
 from internal.webhook.store import WebhookStore
+from tests.support.receiver import Receiver
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 - a published vector
 BOX = Box({"k": bytes(32)}, active="k")
 AT_ONCE = Schedule((0.01,) * 20, jitter=0, overload_seconds=0)
 
 _WAIT_SECONDS = 30
+_ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +132,22 @@ class Mailroom:
 
         await eventually(holds)
         return await self.record(delivery)
+
+    async def die_sending(self, redis_url: str, receiver: Receiver) -> None:
+        """`kill -9` of a dispatcher when *receiver*, which must not answer, has its first call."""
+        doomed = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "tests.support.doomed_dispatcher",
+            *(redis_url, self.keys.prefix, "2", SECRET),
+            cwd=_ROOT,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        )
+        try:
+            await receiver.wait_for(1)
+        finally:
+            doomed.kill()
+            await doomed.wait()
 
     async def clear(self) -> None:
         """Remove what still waits; what ended must expire by itself."""

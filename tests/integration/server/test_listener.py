@@ -16,6 +16,7 @@ from internal.clock import SystemClock
 from internal.rdb.client import connect
 from internal.server.listener import InputListener
 from internal.task.model import DEFAULT_TENANT
+from tests.support.listening import make_listener
 from tests.support.redis import RedisServer
 from tests.support.service import KEYS, Service, body, open_service
 from tests.support.waiting import until
@@ -33,20 +34,6 @@ async def service(redis_server: RedisServer, redis_client: Redis) -> AsyncGenera
 async def listener(redis_server: RedisServer, service: Service) -> AsyncGenerator[InputListener]:
     async with connect(redis_server.url, role="blocking") as blocking:
         yield make_listener(service, blocking)
-
-
-def make_listener(service: Service, blocking: Redis, *, lease_seconds: float = 30) -> InputListener:
-    return InputListener(
-        service.redis,
-        blocking,
-        KEYS,
-        tasks=service.deps.tasks,
-        registered=service.deps.keys,
-        audit=service.deps.audit,
-        rules=service.deps.rules,
-        max_body_bytes=10_000,
-        lease_seconds=lease_seconds,
-    )
 
 
 def payload(**members: Any) -> bytes:

@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 from internal.errors import Unavailable
 from internal.rdb.client import connect
 from internal.server.listener import InputListener
+from tests.support.listening import make_listener
 from tests.support.redis import RedisServer
 from tests.support.service import KEYS, Service, body
 from tests.support.waiting import until
@@ -54,16 +55,7 @@ HOSTILE = [
 @pytest.fixture
 async def listener(redis_server: RedisServer, service: Service) -> AsyncGenerator[InputListener]:
     async with connect(redis_server.url, role="blocking") as blocking:
-        yield InputListener(
-            service.redis,
-            blocking,
-            KEYS,
-            tasks=service.deps.tasks,
-            registered=service.deps.keys,
-            audit=service.deps.audit,
-            rules=service.deps.rules,
-            max_body_bytes=10_000,
-        )
+        yield make_listener(service, blocking)
 
 
 @pytest.mark.parametrize("sent", HOSTILE)

@@ -1,38 +1,22 @@
-"""A server process on an empty Redis, with tracing into a collector of the test."""
+"""Tracing of the test's process into a collector of the test."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
 
-import httpx2
 import pytest
-from redis.asyncio import Redis
 
 from internal.telemetry import spanqueue
 from internal.telemetry.collector import Transport, find_collector
 from internal.telemetry.otel import TracingOptions, open_tracing
 from tests.support.collector import Collector, collecting
-from tests.support.redis import RedisServer
-from tests.support.service import Service, open_service
 
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spans are sent as soon as they end."""
     monkeypatch.setattr(spanqueue, "PAUSE_MILLIS", 20)
-
-
-@pytest.fixture
-async def service(redis_server: RedisServer, redis_client: Redis) -> AsyncGenerator[Service]:
-    async with open_service(redis_server.url) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def client(service: Service) -> AsyncGenerator[httpx2.AsyncClient]:
-    async with service.client() as opened:
-        yield opened
 
 
 @pytest.fixture

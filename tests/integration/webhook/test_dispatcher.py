@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
@@ -30,7 +28,6 @@ from tests.support.mailroom import AT_ONCE, BOX, SECRET, Mailroom, dispatching, 
 from tests.support.receiver import Receiver, Reply
 from tests.support.redis import RedisServer
 
-ROOT = Path(__file__).parents[3]
 HANGS = Reply(delay_seconds=3_600)
 
 
@@ -266,19 +263,7 @@ async def test_fault_b21_a_callback_outlives_the_process_that_was_sending_it(
     """
     receiver.answer(HANGS, Reply(status=200))
     identifier = await mailroom.post(receiver.url())
-    doomed = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "tests.support.doomed_dispatcher",
-        *(redis_server.url, mailroom.keys.prefix, "2", SECRET),
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-    )
-    try:
-        await receiver.wait_for(1)
-    finally:
-        doomed.kill()
-        await doomed.wait()
+    await mailroom.die_sending(redis_server.url, receiver)
 
     async with dispatching(mailroom.outbox):
         await mailroom.until(identifier, status="delivered", attempts="1")

@@ -6,10 +6,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
@@ -31,7 +28,6 @@ from tests.support.virtual_time import VirtualTime
 
 pytestmark = pytest.mark.live_keys
 
-ROOT = Path(__file__).parents[3]
 DAY = 86_400
 HANGS = Reply(delay_seconds=3_600)
 
@@ -414,19 +410,7 @@ async def test_a_dispatcher_killed_at_an_endpoint_is_replaced(
     receiver.answer(HANGS, Reply(status=200))
     made = await mailroom.register(receiver.url())
     delivery = await mailroom.post(endpoint=made.endpoint.id)
-    doomed = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "tests.support.doomed_dispatcher",
-        *(redis_server.url, mailroom.keys.prefix, "2", SECRET),
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-    )
-    try:
-        await receiver.wait_for(1)
-    finally:
-        doomed.kill()
-        await doomed.wait()
+    await mailroom.die_sending(redis_server.url, receiver)
     rotated = await mailroom.registry.rotate("default", made.endpoint.id)
 
     async with dispatching(mailroom.outbox):
