@@ -17,6 +17,7 @@ from redis.asyncio import Redis
 
 from internal.ids import random_token
 from internal.rdb.keys import Keys
+from internal.rdb.newest import newest
 from internal.rdb.scripts import Script
 from internal.task import scripts
 from internal.task.codec import decode_task
@@ -132,25 +133,14 @@ class TaskStore:
 
         A cursor is `<created ms>.<task id>`, so it holds when its task is deleted meanwhile.
         """
-        index = self._keys.tenant_index(tenant)
-        highest, last_id = (before or "").partition(".")[::2]
-        rows = cast(
-            list[tuple[str, float]],
-            await self._redis.zrange(
-                index,
-                highest or "+inf",
-                "-inf" if since_millis is None else since_millis,
-                desc=True,
-                byscore=True,
-                offset=0,
-                num=count + 64,  # room for those created in the cursor's own millisecond
-                withscores=True,
-            ),
+        millis, _, last = (before or "").partition(".")
+        return await newest(
+            self._redis,
+            self._keys.tenant_index(tenant),
+            before=(int(millis), last) if before else None,
+            since_millis=since_millis,
+            count=count,
         )
-        found = [(task, int(score)) for task, score in rows]
-        if last_id:
-            found = [row for row in found if (row[1], row[0]) < (int(highest), last_id)]
-        return found[:count]
 
     async def sealed_token(self, tenant: str, task: str) -> str | None:
         """The encrypted record of the task's own `access_token`, None when it brought none."""

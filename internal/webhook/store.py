@@ -16,6 +16,7 @@ from typing import Any, cast
 from redis.asyncio import Redis
 
 from internal.rdb.keys import Keys
+from internal.rdb.newest import newest
 from internal.rdb.scripts import Script
 from internal.webhook import scripts
 from internal.webhook.codec import decode_delivery, decode_endpoint
@@ -93,23 +94,7 @@ class WebhookStore:
         index = self._keys.tenant_deliveries(tenant)
         if task is not None:
             index = self._keys.task_deliveries(tenant, task)
-        rows = cast(
-            "list[tuple[str, float]]",
-            await self._redis.zrange(
-                index,
-                "+inf" if before is None else before[0],
-                "-inf",
-                desc=True,
-                byscore=True,
-                offset=0,
-                num=count + 64,  # room for those created in the cursor's own millisecond
-                withscores=True,
-            ),
-        )
-        found = [(delivery, int(score)) for delivery, score in rows]
-        if before is not None:
-            found = [row for row in found if (row[1], row[0]) < before]
-        return found[:count]
+        return await newest(self._redis, index, before=before, count=count)
 
     async def deliveries(
         self, tenant: str, ids: Sequence[str], urls: Mapping[str, str]
