@@ -8,7 +8,7 @@ The service, as packages on floors; imports only go down (pyproject.toml, `[tool
     3  mcp                         what agents may be given
     2  rdb | egress | config ; process
     1  telemetry
-    0  crypto ; errors | clock | ids | redact | backoff
+    0  crypto ; errors | clock | ids | redact | backoff | fault
 
 A file's name tells its role: `model` is data, `state`/`event` are rules, `store`/`queue`/
 `eventlog`/`outbox` speak Redis, `service` holds use cases, `base` a protocol, `catalog` one table

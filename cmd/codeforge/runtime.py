@@ -29,6 +29,7 @@ from internal.crypto.bearer import make_token
 from internal.crypto.keyring import Keyring
 from internal.crypto.masterkey import is_weak, make_key, parse_key
 from internal.errors import Invalid
+from internal.fault import arm
 from internal.redact import KNOWN
 from internal.telemetry.logs import configure
 
@@ -41,6 +42,7 @@ SECRETS = "secrets"
 TOKEN_FILE = "auth_token"  # noqa: S105 -- a file's name
 KEY_FILE = "encryption_key"
 HMAC_FILE = "hmac_secret"
+FAULT_VARIABLE = "FAULT"
 
 
 def load(environ: Mapping[str, str], *, data_dir: Path | None = None) -> Loaded:
@@ -228,6 +230,21 @@ def _beside(settings: Settings, name: str) -> dict[str, str]:
     """The contents of `<name>.<anything>` in the directory of secrets, by path."""
     paths = sorted((settings.data_dir / SECRETS).glob(f"{name}.*"))
     return {str(path): path.read_text().strip() for path in paths}
+
+
+def arm_fault(environ: Mapping[str, str]) -> None:
+    """
+    Let this process die where `FAULT` says, as tests and drills want it (`internal.fault`).
+
+    Raises:
+        Invalid: there is no such point.
+    """
+    try:
+        point = arm(environ.get(FAULT_VARIABLE, ""))
+    except ValueError as error:
+        raise Invalid(f"{FAULT_VARIABLE}: {error}") from error
+    if point is not None:
+        log.warning("fault.armed", after=point)
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:

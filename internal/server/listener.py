@@ -26,6 +26,7 @@ from redis.exceptions import NoScriptError, RedisError
 from internal.access.audit import AuditLog
 from internal.access.model import Caller
 from internal.errors import BadRequest, CodeforgeError, Unavailable
+from internal.fault import fault_point
 from internal.ids import random_token
 from internal.keys.registry import KeyRegistry
 from internal.rdb.cancellation import end_if_cancelled
@@ -125,6 +126,7 @@ class InputListener:
         entry = await self._take()
         if entry is None:
             return False
+        fault_point("input_taken")
         keys = [self._keys.input_pending()]
         text = b""
         try:
@@ -143,6 +145,7 @@ class InputListener:
             if correlation is not None:
                 keys.append(self._keys.input_result(correlation))
         await _SETTLE(self._redis, keys, [entry.raw_id, text, _ANSWER_SECONDS])
+        fault_point("input_settled")
         end_if_cancelled()
         return True
 

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 from redis.exceptions import RedisError
 
+from internal.fault import fault_point
 from internal.task.queue import TaskQueue
 
 log = structlog.get_logger(__name__)
@@ -45,6 +46,7 @@ class Reaper:
                 away = False
                 if lost:
                     log.warning("reaper.workers_lost", tasks=lost, promoted=promoted)
+                    fault_point("reaped")
             await wait_for(stop.wait, seconds=0 if more else PERIOD_SECONDS)
 
 

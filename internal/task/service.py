@@ -17,6 +17,7 @@ from internal.clock import Clock
 from internal.control.gate import encode_gates, gates_for
 from internal.crypto.box import Box
 from internal.errors import Conflict, NotFound
+from internal.fault import fault_point
 from internal.git.remote import parse_remote
 from internal.ids import random_token, sortable_id
 from internal.task import diffstore
@@ -108,6 +109,7 @@ class TaskService:
             idempotency_key=idempotency_key or "",
             request_hash=request_hash,
         )
+        fault_point("task_stored")
         if reply.word == "conflict":
             raise _reused("This Idempotency-Key was used for another request.")
         if reply.word == "deleted":
@@ -193,6 +195,7 @@ class TaskService:
             NotFound, Conflict (nothing to cancel).
         """
         reply = self._judge(await self._store.cancel(f"{tenant}/{task}"), "cancelled")
+        fault_point("cancel_stored")
         return None if reply.word == "cancelling" else State(reply.rest[0])
 
     async def delete(self, tenant: Tenant, task: str) -> None:

@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 
 from internal.backoff import full_jitter
 from internal.clock import Clock
+from internal.fault import fault_point
 from internal.webhook.model import Attempt, Delivery, Verdict
 from internal.webhook.outbox import Outbox, Places, Settled
 from internal.webhook.schedule import Schedule
@@ -117,6 +118,8 @@ class Dispatcher:
         if self._failed_claims:
             log.info("webhook.redis_back", failed_claims=self._failed_claims)
             self._failed_claims = 0
+        if deliveries:
+            fault_point("delivery_claimed")
         for delivery in deliveries:
             self._traffic.started(delivery.destination)
             task = group.create_task(self._deliver(delivery))
@@ -154,6 +157,7 @@ class Dispatcher:
     async def _deliver(self, delivery: Delivery) -> None:
         """One attempt, from sending to its record."""
         attempt = await self._attempt(delivery)
+        fault_point("delivery_sent")
         delivered = attempt.verdict is Verdict.DELIVERED
         now = self._clock.monotonic()
         self._traffic.ended(delivery.destination, now, delivered=delivered, seconds=attempt.seconds)

@@ -22,6 +22,7 @@ from internal.agent.model import AgentRequest, AgentResult, Ending, Probe, Repor
 from internal.agent.run import AgentRun, RunOptions, run_agent
 from internal.clock import Clock
 from internal.errors import CodeforgeError, disk_errors
+from internal.fault import fault_point
 from internal.process.errors import ExecutableMissing, NotExecutable
 from internal.process.isolation import Isolation
 from internal.process.leftovers import own_marker
@@ -199,6 +200,7 @@ class AgentHost:
         try:
             async with run_agent(agent, request, options, clock=self._clock) as started:
                 self._say_started(agent, request, run)
+                fault_point("agent_started")
                 return await self._watch(started, run)
         except (ExecutableMissing, NotExecutable) as error:
             raise AgentUnavailable(f"{agent.name}: {error.message}") from error

@@ -20,6 +20,7 @@ from internal.agent.base import Agent
 from internal.agent.model import AgentRequest, Ending
 from internal.clock import Clock
 from internal.errors import CodeforgeError, Fenced
+from internal.fault import fault_point
 from internal.redact import KNOWN
 from internal.task.event import new_event
 from internal.task.model import Claim, Failure, Outcome
@@ -117,6 +118,7 @@ class Executor:
 
     async def _open_secrets(self, claim: Claim, agent: Agent) -> Secrets:
         found = await self._secrets.open(claim, agent)
+        fault_point("secrets_opened")
         from_environment = self._agents.has_credential(agent, claim.task.tenant)
         return replace(found, from_environment=from_environment)
 
@@ -130,6 +132,7 @@ class Executor:
         await self._start_running(run, prepared, secrets, self._clock.monotonic() - began)
         with span("task.run", **{semconv.CLI_NAME: agent.name}):
             ended = await self._run_agent(run, agent, prepared, secrets)
+        fault_point("agent_ended")
         hidden = (*secrets.values(), *self._agents.credentials(agent))
         return await self._conclude(run, prepared, ended, hidden)
 
@@ -147,6 +150,7 @@ class Executor:
         await until_written(
             lambda operation: self._queue.advance(run.claim, State.RUNNING, fields, operation)
         )
+        fault_point("running_written")
         if run.hold.stopped.done():  # while Redis kept us waiting
             raise Stopped(run.hold.stopped.result())
 
@@ -258,6 +262,7 @@ class Executor:
         """Remove what this claim wrote; the sweep does it where this fails."""
         try:
             await self._workspaces.drop(claim.task.tenant, claim.task.id, claim.claim)
+            fault_point("claim_cleaned")
         except (CodeforgeError, OSError) as error:
             log.warning("run.left_for_the_sweep", error=str(error))
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from internal.agent.model import AgentResult
+from internal.fault import fault_point
 from internal.redact import spellings
 from internal.task import diffstore
 from internal.task.event import new_event
@@ -39,6 +40,7 @@ async def keep_work(
     """
     claim, task, tree = run.claim, run.claim.task, prepared.workspace.tree
     snapshot = await prepared.repo.snapshot(tree, base=prepared.base, claim=claim.claim)
+    fault_point("snapshot_made")
     if snapshot.embedded:
         _warn(run, "embedded_repositories", paths=list(snapshot.embedded[:20]))
     if not snapshot.complete:
@@ -49,6 +51,7 @@ async def keep_work(
         _warn(run, "secret_in_diff")
     packed, truncated = await asyncio.to_thread(diffstore.pack, diff, withhold=withhold)
     await workspaces.keep(task.tenant, task.id, claim.claim)
+    fault_point("work_kept")
     work = Work(
         commit=snapshot.commit,
         claim=claim.claim,

@@ -24,6 +24,7 @@ from typing import Any
 import structlog
 from redis.exceptions import RedisError
 
+from internal.fault import fault_point
 from internal.task.event import encode
 from internal.task.model import Claim
 from internal.task.queue import Beat, BeatReply, ref_of
@@ -199,6 +200,7 @@ class Heartbeat:
                 self._fenced(hold)
                 continue
             hold.renew(began + self._lease_seconds)
+            fault_point("lease_renewed")
             if beat is Beat.CANCEL:
                 hold.stop(Stop.CANCEL)
         if reply.alone_waiting:

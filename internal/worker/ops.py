@@ -17,6 +17,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from internal.errors import CodeforgeError, NotFound, Unavailable
+from internal.fault import fault_point
 from internal.git.workstore import WorkStore
 from internal.rdb.cancellation import end_if_cancelled
 from internal.task import diffstore
@@ -59,6 +60,7 @@ class OpsLoop:
                 if op is None:
                     self._room.release()
                 else:
+                    fault_point("op_taken")
                     serving.create_task(self._serve(op))
 
     async def _take(self) -> Op | None:
@@ -75,6 +77,7 @@ class OpsLoop:
     async def _serve(self, op: Op) -> None:
         try:
             await self._ops.answer(op, await self._answer(op))
+            fault_point("op_answered")
         except (RedisError, OSError) as error:
             log.warning("ops.redis_away", error=str(error))
         except Exception:  # a fault in one op must not end the others

@@ -15,6 +15,7 @@ from typing import Protocol
 import structlog
 from redis.exceptions import RedisError
 
+from internal.fault import fault_point
 from internal.task.model import Claim
 from internal.task.queue import Lane, TaskQueue
 from internal.worker.lease import Heartbeat, Hold, Stop
@@ -103,6 +104,7 @@ class Pool:
                 await asyncio.sleep(_REDIS_PAUSE_SECONDS)
                 return True  # ask again rather than take silence for an empty queue
             if claim is not None:
+                fault_point("claimed")
                 self._start(claim, asked_at)
                 return True
         return False

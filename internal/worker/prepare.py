@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from internal.agent.base import Agent
+from internal.fault import fault_point
 from internal.git.remote import mask_url
 from internal.git.work import TrustedRepo
 from internal.task.event import new_event
@@ -67,6 +68,7 @@ class Preparer:
         mirror = await self._recorded.find_mirror(task, remote)
         if mirror is None:
             mirror = await self._recorded.fetch_mirror(task, remote, token=token)
+            fault_point("mirror_fetched")
         repo = await self._recorded.open(task, mirror)
         iterations = await self._recorded.iterations(task)
         rows = tuple(row for row in iterations if row.number < task.iteration)
@@ -89,6 +91,7 @@ class Preparer:
             source=mirror,
             records=repo,
         )
+        fault_point("workspace_ready")
         session = await self._resume(claim, agent, workspace, before[1] if before else None)
         told = {
             "commit": workspace.commit,

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import structlog
 
 from internal.errors import CodeforgeError, Fenced, UpstreamFailed
+from internal.fault import fault_point
 from internal.git.cache import MirrorCache
 from internal.git.cli import Access
 from internal.git.commit import CommitText
@@ -140,8 +141,11 @@ class Publisher:
         with span("publish.prepare"):
             proposal = await self._propose(claim)
             branch = await self._make_branch(claim, proposal)
+        fault_point("commit_made")
         await until_written(lambda op: self._queue.begin_push(claim, branch.commit, op))
+        fault_point("push_begun")
         secrets = await self._open_secrets(claim)
+        fault_point("token_opened")
         known.enter_context(KNOWN.using(*secrets.values()))
         made = await self._send(task, proposal, branch, secrets, recorder)
         for warning in made.warnings:
@@ -211,8 +215,11 @@ class Publisher:
         with span("git.push"):
             ours = {*task.pr_heads, branch.commit}
             await repo.push(access, commit=branch.commit, branch=branch.name, ours=ours)
+        fault_point("pushed")
         with span("pull_request.open"):
-            return await provider.open_pull_request(wanted)
+            made = await provider.open_pull_request(wanted)
+        fault_point("pr_opened")
+        return made
 
     async def _started_from(self, task: Task, access: Access) -> str | None:
         """The branch that the task named; another home than the one that ran it must ask."""

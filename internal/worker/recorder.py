@@ -20,6 +20,7 @@ import structlog
 from redis.exceptions import OutOfMemoryError
 
 from internal.errors import Fenced
+from internal.fault import fault_point
 from internal.task.event import NewEvent, new_event
 from internal.task.model import Claim
 from internal.task.queue import TaskQueue
@@ -143,6 +144,7 @@ class Recorder:
                 await self._queue.append(self._claim, number, batch)
             except OutOfMemoryError:
                 return False
+            fault_point("events_appended")
             return True
 
         try:

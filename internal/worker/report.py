@@ -15,6 +15,7 @@ import structlog
 
 from internal.agent.model import NO_USAGE, Usage
 from internal.errors import Fenced
+from internal.fault import fault_point
 from internal.task.event import NewEvent, new_event
 from internal.task.model import Claim, Failure, Outcome, Reason
 from internal.task.pullrequest import NotPublished, Published
@@ -65,6 +66,7 @@ async def _run_reported(queue: TaskQueue, claim: Claim, attempt: Attempt, curren
             end = await attempt(recorder)
             _tell_span(current, end)
             await recorder.flush()
+            fault_point("report_begun")
             with span("task.report"):
                 return await report(queue, claim, end, recorder.tail)
     except asyncio.CancelledError:
@@ -135,8 +137,10 @@ async def _tell(
     match end:
         case Outcome():
             await queue.finish(claim, end, operation, tail)
+            fault_point("finished")
         case Published() | NotPublished():
             await queue.finish_pr(claim, end, operation)
+            fault_point("pr_finished")
         case HandBack():
             await queue.hand_back(
                 claim,
@@ -146,6 +150,7 @@ async def _tell(
                 repeat=end.repeat,
                 usage=end.usage,
             )
+            fault_point("handed_back")
 
 
 async def _give_up(queue: TaskQueue, claim: Claim) -> None:

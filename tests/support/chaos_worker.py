@@ -26,6 +26,7 @@ async def _work(fault: str) -> None:
     settings = runtime.load(os.environ, data_dir=Path(os.environ["CODEFORGE_DATA_DIR"])).settings
     secrets = runtime.find_secrets(settings)
     runtime.start_logs(settings, secrets)
+    runtime.arm_fault(os.environ)
     async with open_core(settings, secrets) as core, open_worker(core) as worker:
         if fault == "hang":
             asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, hang_for_ever)

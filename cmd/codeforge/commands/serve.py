@@ -39,6 +39,7 @@ def serve(
     runtime.start_logs(loaded.settings)
     secrets = runtime.find_secrets(loaded.settings)
     runtime.start_logs(loaded.settings, secrets)
+    runtime.arm_fault(os.environ)
     runtime.warn_without_effect(loaded)
     with runtime.tracing(loaded.settings, "serve") as tracing:
         runtime.run(_serve(loaded.settings, secrets, tracing))

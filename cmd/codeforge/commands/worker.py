@@ -37,6 +37,7 @@ def worker(
     runtime.start_logs(loaded.settings)
     secrets = runtime.find_secrets(loaded.settings)
     runtime.start_logs(loaded.settings, secrets)
+    runtime.arm_fault(os.environ)
     if not alone:
         runtime.warn_without_effect(loaded)
     with ExitStack() as stack:
