@@ -130,7 +130,7 @@ class Keys:
         return f"{self.prefix}expiring"
 
     def dead_letters(self) -> str:
-        """zset: refs that ran out of lives, newest 10,000."""
+        """zset: refs that ran out of lives or repeats, newest 10,000."""
         return f"{self.prefix}dead"
 
     def contact(self) -> str:

@@ -238,3 +238,5 @@ class Outcome:
     usage: Usage = NO_USAGE
     work: Work | None = None
     stored_diff: bytes | None = None
+    exhausted: bool = False
+    """It failed for good after repeats by itself were used up: the task becomes a dead letter."""

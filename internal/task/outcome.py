@@ -56,7 +56,7 @@ def usage_args(task: Task, usage: Usage) -> list[str]:
 
 def finish_args(task: Task, outcome: Outcome) -> list[str | bytes]:
     """FINISH's ARGV 4-21. *task* is as it was when it was claimed."""
-    failure, work = outcome.failure, outcome.work
+    failure, work = _marked(outcome), outcome.work
     usage = usage_args(task, outcome.usage)
     told = _Told(
         result=storable(outcome.result or ""),
@@ -66,7 +66,7 @@ def finish_args(task: Task, outcome: Outcome) -> list[str | bytes]:
         usage=usage[0],
     )
     return [
-        State.FAILED.value if failure else State.COMPLETED.value,
+        _ending(outcome),
         failure.reason.value if failure else "",
         told.failure,
         told.result,
@@ -77,7 +77,7 @@ def finish_args(task: Task, outcome: Outcome) -> list[str | bytes]:
         "1" if work and work.truncated else "0",
         outcome.stored_diff or b"",
         _event_data(told, task.iteration),
-        _webhook_members(told, failure),
+        _webhook_members(told, failure, is_letter=outcome.exhausted),
         _next_pull_request(task, outcome),
     ]
 
@@ -90,6 +90,20 @@ def finish_pr_args(outcome: Published | NotPublished) -> list[str]:
             return [*map(storable, made), "", ""]
         case NotPublished():
             return ["", "", "", "", storable(outcome.reason), storable(outcome.message)]
+
+
+def _ending(outcome: Outcome) -> str:
+    if outcome.failure is None:
+        return State.COMPLETED.value
+    return "dead" if outcome.exhausted else State.FAILED.value
+
+
+def _marked(outcome: Outcome) -> Failure | None:
+    """The failure; that of a dead letter says so."""
+    failure = outcome.failure
+    if failure is None or not outcome.exhausted:
+        return failure
+    return replace(failure, detail={**(failure.detail or {}), "dead_letter": True})
 
 
 def _next_pull_request(task: Task, outcome: Outcome) -> str:
@@ -148,7 +162,7 @@ def _event_data(told: _Told, iteration: int) -> str:
     )
 
 
-def _webhook_members(told: _Told, failure: Failure | None) -> str:
+def _webhook_members(told: _Told, failure: Failure | None, *, is_letter: bool) -> str:
     members: list[str] = []
     if told.result:
         result = _cut(told.result, _RESULT_IN_WEBHOOK_BYTES)
@@ -161,6 +175,8 @@ def _webhook_members(told: _Told, failure: Failure | None) -> str:
         if message != failure.message:
             failure = replace(failure, message=message, detail=None)
         members.append(f',"error":{encode(message)},"failure":{encode_failure(failure)}')
+    if is_letter:
+        members.append(',"dead_letter":true')
     if told.changes:
         members.append(f',"changes_summary":{told.changes}')
     members.append(f',"usage":{told.usage}')

@@ -113,7 +113,7 @@ _GAUGES = (
     ),
     _Gauge(
         "codeforge_dead_letters",
-        "Tasks that ran out of lives and were not run again: what needs a person?",
+        "Tasks that ran out of lives or repeats and were not run again: what needs a person?",
         lambda now: now.dead_letters,
     ),
     _Gauge(
@@ -159,6 +159,12 @@ _COUNTERS = (
         "leases_lost",
         ("reason",),
         ("worker_lost", "claim_lost"),
+    ),
+    _Counter(
+        "codeforge_dead_letters_dropped",
+        "Dead letters that left the list unread, because 10,000 newer ones are in it: who looks?",
+        "dead_letters_dropped",
+        (),
     ),
     _Counter(
         "codeforge_pull_requests",
@@ -236,7 +242,10 @@ class Cluster(Collector):
 
     def _counter(self, row: _Counter) -> Metric:
         family = CounterMetricFamily(row.name, row.question, labels=row.labels)
-        known = {(label,): 0.0 for label in row.always} | self._by_name.get(row.counted, {})
+        always: dict[tuple[str, ...], float] = {(label,): 0.0 for label in row.always}
+        if not row.labels:
+            always[()] = 0.0
+        known = always | self._by_name.get(row.counted, {})
         for labels in sorted(known):
             if len(labels) == len(row.labels):
                 family.add_metric(labels, known[labels])

@@ -225,7 +225,9 @@ class Executor:
                 return replace(outcome, failure=failures.of_limit(reason, seconds, log_tail))
 
     def _fail(self, run: Run, failure: Failure, outcome: Outcome) -> End:
-        return self._repeat(run, failure, outcome) or replace(outcome, failure=failure)
+        exhausted = failures.is_exhausted(failure, repeats=run.claim.task.retries)
+        ended = replace(outcome, failure=failure, exhausted=exhausted)
+        return self._repeat(run, failure, outcome) or ended
 
     def _repeat(
         self, run: Run, failure: Failure, outcome: Outcome, asked_seconds: float | None = None

@@ -92,6 +92,11 @@ def repeat_delay(
     return max(1.0, delay, asked_seconds or 0.0)
 
 
+def is_exhausted(failure: Failure, *, repeats: int) -> bool:
+    """Whether a run that fails now was repeated as often as it may be: a dead letter."""
+    return failure.retryable and repeats >= MOST_REPEATS
+
+
 def _with_tail(detail: Mapping[str, Any], log_tail: str) -> Mapping[str, Any] | None:
     told = {"log_tail": log_tail[-_LOG_TAIL_CHARS:]} if log_tail else {}
     return {**detail, **told} or None

@@ -180,6 +180,6 @@ def _canceled(claim: Claim, end: End) -> Outcome | NotPublished:
     if claim.publish:
         return NotPublished(reason=CANCELED.reason, message=CANCELED.message)
     if isinstance(end, Outcome):
-        return dataclasses.replace(end, failure=CANCELED)
+        return dataclasses.replace(end, failure=CANCELED, exhausted=False)
     used = end.usage if isinstance(end, HandBack) else NO_USAGE
     return Outcome(failure=CANCELED, usage=used)

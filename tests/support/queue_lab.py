@@ -240,10 +240,11 @@ class Lab:
         usage: Usage = NO_USAGE,
         operation: str = "",
         tail: Sequence[NewEvent] = (),
+        exhausted: bool = False,
     ) -> State:
         """Report the end of an agent run, with or without recorded work."""
         outcome = outcome_of(claim, failed=failed, work=work, truncated=truncated)
-        outcome = replace(outcome, usage=usage)
+        outcome = replace(outcome, usage=usage, exhausted=exhausted)
         return await self.queue.finish(claim, outcome, operation or self.operation(), tail)
 
     async def run(self, claim: Claim, **how: Any) -> State:

@@ -63,7 +63,7 @@ local function take(t, gates)
   redis.call('ZREM', P .. 'queued', t.ref)
   clear(t, 'at', 'wait_reason', 'wait_until', 'waited')
   set(t, {token = token, worker = worker, claim = claim, attempt = f.attempt + 1, batch = 0,
-    started_at = f.started_at or NOW})
+    granted_at = NOW, started_at = f.started_at or NOW})
   if f.attempt == '1' then observe('queue_wait:' .. lane, QUEUE_WAIT, (NOW - tonumber(f.since)) / 1000) end
   if f.kind ~= 'publish' then
     set_state(t, 'cloning', ',"attempt":' .. f.attempt .. ',"worker":' .. quote(worker))

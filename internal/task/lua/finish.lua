@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- FINISH: end an agent run: tail, state, final event, outbox entry, record, in one step.
--- ARGV: 1 ref, 2 token, 3 operation id, 4 completed|failed, 5 failure reason or '', 6 failure as JSON or '',
+-- ARGV: 1 ref, 2 token, 3 operation id, 4 completed|failed|dead (failed, its repeats used up), 5 failure reason or '', 6 failure as JSON or '',
 --       7 result text, 8 changes as JSON or '', 9 usage as JSON, 10 usage of all runs as JSON, 11 agent,
 --       12 input tokens, 13 output tokens, 14 cost in USD, 15 recorded work as JSON or '', 16 home of the work or '',
 --       17 '1' when only that home has the work, 18 stored diff (bytes) or '', 19 data of the final event,
@@ -11,9 +11,10 @@
 -- Only the holder of the claim changes the usage of all runs, so it adds it up itself.
 local t, op, to, reason, diff = read(ARGV[1], 'status', 'kind', 'token', 'cancel', 'iteration', 'iterations_used', 'seq',
   'worker', 'gates', 'retain', 'started_at', 'changes', 'callback_url', 'labels', 'pr_url', 'pr_number', 'trace_id', 'traceparent',
-  'task_url'),
+  'task_url', 'attempt', 'attempts', 'granted_at'),
   ARGV[3], ARGV[4], ARGV[5], ARGV[18]
-local f = t.f
+local f, is_letter = t.f, to == 'dead'
+if is_letter then to = 'failed' end
 
 -- Its operation id stands in the row it wrote, so a repeat is known also after a follow-up was queued.
 local function is_repeat()
@@ -57,6 +58,8 @@ if to == 'completed' then emit(t, 'result', 'task_completed', ARGV[19]) else emi
 announce(t, 'task.' .. to, to, ARGV[20])
 count_run(t, to, reason)
 count_usage(t, ARGV[9], ARGV[11], ARGV[12], ARGV[13], ARGV[14])
+if to == 'failed' then note_attempt(t, reason) end
+if is_letter then add_letter(t) end
 release(t)
 if to == 'completed' and ARGV[21] ~= '' then                    -- the next run begins in the same step: nobody is told `done`
   end_run(t)

@@ -8,9 +8,7 @@ local LIMIT, grace, lease, home_grace = tonumber(ARGV[1]), tonumber(ARGV[2]), to
 local function bury(t)                                          -- out of lives: a dead letter
   local message = 'lost ' .. t.f.lost .. ' workers while it ran'
   if t.f.kind == 'publish' then return fail_publish(t, 'worker_lost', message) end
-  fail_run(t, 'worker_lost', message)
-  redis.call('ZADD', P .. 'dead', NOW, t.ref)
-  redis.call('ZREMRANGEBYRANK', P .. 'dead', 0, -10001)
+  fail_run(t, 'worker_lost', message, true)
 end
 
 -- A task whose worker is gone: back to the head of its queue, or to its end when it was cancelled or had its last
@@ -36,6 +34,7 @@ local function take_back(ref, worker, charge)
     release(t)
     cancel_run(t)
   elseif tonumber(f.lost) >= LIVES then
+    note_attempt(t, 'worker_lost')
     release(t)
     bury(t)
   else

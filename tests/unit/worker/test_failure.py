@@ -87,3 +87,13 @@ def test_only_what_may_pass_repeats_by_itself_and_at_most_three_times() -> None:
     assert set(delays(passing, 3)) == {None}
     assert set(delays(lasting, 0)) == {None}
     assert {delay or 0 for delay in delays(passing, 0, asked=60)} == {60}
+
+
+@pytest.mark.parametrize(("retryable", "repeats"), [(True, 2), (False, 3)])
+def test_only_what_used_up_its_repeats_is_exhausted(retryable: bool, repeats: int) -> None:
+    """What repeats once more is not at its end, what never repeats used up nothing."""
+    failure = Failure(reason=Reason.RATE_LIMITED, message="slow down", retryable=retryable)
+
+    assert not failures.is_exhausted(failure, repeats=repeats)
+    spent = Failure(reason=Reason.RATE_LIMITED, message="slow down", retryable=True)
+    assert failures.is_exhausted(spent, repeats=3)

@@ -1,6 +1,24 @@
 -- The end of a run: its lease and gates, its record, its webhook, its counters, its TTL.
 
 local CANCELLED = 'cancelled by user'
+local ATTEMPTS = 16      -- attempts of a run that are remembered
+local LETTERS = 10000    -- dead letters that are kept
+
+-- Remember how this attempt ended, in field `attempts`: one line of JSON each, the newest last.
+local function note_attempt(t, reason)
+  local f, lines = t.f, {}
+  for line in string.gmatch(f.attempts or '', '[^\n]+') do lines[#lines + 1] = line end
+  lines[#lines + 1] = '{"attempt":' .. f.attempt .. ',"worker":' .. quote(f.worker) .. ',"started_at":' .. (f.granted_at or 'null')
+    .. ',"ended_at":' .. text(NOW) .. ',"reason":' .. quote(reason) .. '}'
+  set(t, {attempts = table.concat(lines, '\n', math.max(1, #lines - ATTEMPTS + 1))})
+end
+
+-- A failed run that nothing repeats any more, lives or repeats used up: somebody has to look at it.
+local function add_letter(t)
+  redis.call('ZADD', P .. 'dead', NOW, t.ref)
+  local dropped = redis.call('ZREMRANGEBYRANK', P .. 'dead', 0, -LETTERS - 1)
+  if dropped > 0 then count('dead_letters_dropped', dropped) end
+end
 
 -- Give up the lease and the places at the gates; each gate lets one waiting entry go on.
 local function release(t)
@@ -78,28 +96,31 @@ local function close_run(t)
     .. '","changes_summary":' .. (t.f.changes or 'null') .. '}')
 end
 
-local function failure_of(reason, message)
-  return '{"reason":' .. quote(reason) .. ',"message":' .. quote(message) .. ',"retryable":false,"detail":null}'
+local function failure_of(reason, message, is_letter)
+  return '{"reason":' .. quote(reason) .. ',"message":' .. quote(message) .. ',"retryable":false,"detail":'
+    .. (is_letter and '{"dead_letter":true}' or 'null') .. '}'
 end
 -- The final event of a run that failed, its webhook and its counters.
-local function tell_failed(t, reason, message, failure)
+local function tell_failed(t, reason, message, failure, is_letter)
   local members = '"error":' .. quote(message) .. ',"failure":' .. failure
   emit(t, 'system', 'task_failed', '{' .. members .. ',"iteration":' .. t.f.iteration .. '}')
-  announce(t, 'task.failed', 'failed', ',' .. members)
+  announce(t, 'task.failed', 'failed', ',' .. members .. (is_letter and ',"dead_letter":true' or ''))
   count_run(t, 'failed', reason)
 end
 -- End a run as failed for a reason that no worker reported.
-local function fail_run(t, reason, message)
-  local failure = failure_of(reason, message)
+local function fail_run(t, reason, message, is_letter)
+  local failure = failure_of(reason, message, is_letter)
   set_state(t, 'failed', because(reason))
   set(t, {failure = failure, finished_at = NOW})
   if t.f.kind == 'retry' then redis.call('HDEL', t.key .. ':work', t.f.iteration) end  -- of the run before
-  tell_failed(t, reason, message, failure)
+  tell_failed(t, reason, message, failure, is_letter)
+  if is_letter then add_letter(t) end
   close_run(t)
 end
 
 -- Give a claimed task back to the queued state it came from; the caller puts it where it waits.
 local function give_back(t, reason)
+  note_attempt(t, reason)
   release(t)
   if t.f.kind ~= 'publish' then set_state(t, queued_state(t), because(reason)) end
 end
