@@ -4,13 +4,14 @@
 #   make test         all tests but those of real agent CLIs                  (TESTS="tests/unit -k name")
 #   make lint         style, import contracts, spelling, types
 #   make bench        the benchmarks of docs/benchmarks.md                    (BENCH="submit sse")
+#   make peers        other queues, for `make bench BENCH="peers losses"`
 #   make test-agents  real agent CLIs against a scripted model server; needs npm
 #   make lock         renew requirements/*.lock                               (LOCK="--upgrade")
 #   make clean        remove everything that make and the tools have made
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types bench test-agents lock clean
+.PHONY: help demo test lint types bench peers test-agents lock clean
 .DELETE_ON_ERROR:
 
 VENV := .venv
@@ -52,6 +53,14 @@ types: $(VENV)/dev.stamp
 bench: $(VENV)/test.stamp
 	$(BIN)/python -m benchmarks $(BENCH)
 
+# Each in an environment of its own: their requirements exclude each other.
+peers: $(patsubst requirements/peers/%.lock,.venv-peers/%/stamp,$(wildcard requirements/peers/*.lock))
+
+.venv-peers/%/stamp: requirements/peers/%.lock
+	"$(PYTHON)" -m venv $(@D)
+	$(@D)/bin/python -m pip --disable-pip-version-check --no-input install --quiet --require-hashes --no-deps -r $<
+	@touch $@
+
 test-agents: $(VENV)/test.stamp
 	if [ -x tests/agents/install.sh ]; then tests/agents/install.sh; fi
 	$(BIN)/pytest -m agents tests
@@ -60,9 +69,11 @@ lock: $(VENV)/dev.stamp
 	$(call compile,dev) --group dev
 	$(call compile,test) --group test --constraints requirements/dev.lock
 	$(call compile,run) --group build --constraints requirements/dev.lock
+	for peer in $(basename $(wildcard requirements/peers/*.in)); do \
+		$(BIN)/uv pip compile $$peer.in $(COMPILE) $(LOCK) --output-file $$peer.lock; done
 
-compile = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-header --no-annotate $(LOCK) --output-file requirements/$(1).lock
+COMPILE := --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
+compile = $(BIN)/uv pip compile pyproject.toml $(COMPILE) $(LOCK) --output-file requirements/$(1).lock
 
 # Each stamp is one set of packages, test.lock holds all of run.lock and dev.lock all of test.lock.
 # The project itself is installed editable, so only a new pyproject.toml asks for it again.
@@ -77,5 +88,5 @@ $(VENV)/made.stamp:
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-peers build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

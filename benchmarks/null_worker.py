@@ -61,16 +61,21 @@ class NullRunner:
         """See `pool.Runner`."""
         del hold
         self.claimed_at.append(time.monotonic())
-        async with Recorder(self._queue, claim) as recorder:
-            fields = {"base_commit": "0" * 40, "isolation": "none"}
-            await self._queue.advance(claim, State.RUNNING, fields, random_token())
-            for event in _EVENTS:
-                recorder.add(event)
-            await recorder.flush()
-            await report(self._queue, claim, _OUTCOME)
+        await run_null(self._queue, claim)
         self.ended_at = time.monotonic()
         if self._is_watched:
             print(json.dumps({"task": claim.task.id, "at": self.claimed_at[-1]}), flush=True)
+
+
+async def run_null(queue: TaskQueue, claim: Claim) -> None:
+    """From claimed to reported, as the executor does it, with nothing in between."""
+    async with Recorder(queue, claim) as recorder:
+        fields = {"base_commit": "0" * 40, "isolation": "none"}
+        await queue.advance(claim, State.RUNNING, fields, random_token())
+        for event in _EVENTS:
+            recorder.add(event)
+        await recorder.flush()
+        await report(queue, claim, _OUTCOME)
 
 
 async def _run(*, is_watched: bool, seconds: float) -> None:
@@ -78,7 +83,7 @@ async def _run(*, is_watched: bool, seconds: float) -> None:
     runtime.start_logs(loaded.settings)
     async with open_core(loaded.settings, runtime.find_secrets(loaded.settings)) as core:
         runner = NullRunner(core.queue, is_watched=is_watched)
-        beat = _heartbeat(core)
+        beat = make_heartbeat(core, WORKER)
         pool = Pool(
             core.queue,
             runner,
@@ -109,8 +114,8 @@ async def _run(*, is_watched: bool, seconds: float) -> None:
             print(json.dumps(seen), flush=True)
 
 
-def _heartbeat(core: Core) -> Heartbeat:
-    """As the wiring of a worker makes it."""
+def make_heartbeat(core: Core, worker: str) -> Heartbeat:
+    """As the wiring of a worker makes it, for the home `nowhere`."""
     lease_seconds = core.settings.workers.lease_seconds
     redis = connect_sync(core.settings.redis.url.get_secret_value(), timeout_seconds=1)
 
@@ -118,7 +123,7 @@ def _heartbeat(core: Core) -> Heartbeat:
         return heartbeat(
             redis,
             core.keys,
-            worker=WORKER,
+            worker=worker,
             home=HOME,
             lease_seconds=lease_seconds,
             info=info,

@@ -39,6 +39,10 @@ class Scale:
     """Workers killed in each round, a second apart."""
     webhook_delays: int
     webhook_count: int
+    peer_count: int
+    peer_sends: int
+    loss_count: int
+    loss_kills: int
 
 
 FULL = Scale(
@@ -67,6 +71,10 @@ FULL = Scale(
     recovery_kills=3,
     webhook_delays=300,
     webhook_count=1_500,
+    peer_count=3_000,
+    peer_sends=300,
+    loss_count=1_000,
+    loss_kills=25,
 )
 
 QUICK = Scale(
@@ -95,6 +103,10 @@ QUICK = Scale(
     recovery_kills=1,
     webhook_delays=3,
     webhook_count=20,
+    peer_count=20,
+    peer_sends=3,
+    loss_count=20,
+    loss_kills=1,
 )
 """Says nothing about speed; shows that every benchmark still runs."""
 

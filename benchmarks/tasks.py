@@ -11,12 +11,15 @@ from internal.task.model import DEFAULT_TENANT, Task, TaskConfig, TaskSpec
 _AT_ONCE = 16
 
 
-async def submit(core: Core) -> Task:
+_PROMPT = "Add a test for the parser of the configuration file."
+
+
+async def submit(core: Core, prompt: str = _PROMPT) -> Task:
     """One task that wants a webhook, so that its finish writes to the outbox."""
     spec = TaskSpec(
         tenant=DEFAULT_TENANT,
         repo_url="https://git.example.org/team/service.git",
-        prompt="Add a test for the parser of the configuration file.",
+        prompt=prompt,
         config=TaskConfig(cli="demo", timeout_seconds=300, silence_seconds=600),
         callback_url="https://hook.example.org/codeforge",
     )

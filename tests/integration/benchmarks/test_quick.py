@@ -12,7 +12,7 @@ import pytest
 _ROOT = Path(__file__).parents[3]
 _LIMIT_SECONDS = 110
 _GROUPS = (
-    ("recovery", "webhooks", "publish"),
+    ("recovery", "webhooks", "publish", "peers", "losses"),
     ("submit", "claim", "lives", "start", "isolation", "sse", "output", "memory", "keys"),
 )
 
