@@ -74,6 +74,16 @@ class WorkerProcess:
         return {_state(int(line.partition(":")[0])) for line in lines}
 
 
+class ServerProcess(WorkerProcess):
+    """One `codeforge serve`, which runs no agents; `url` is where it listens."""
+
+    def __init__(
+        self, argv: Sequence[str], environment: Mapping[str, str], *, url: str, log: Path
+    ) -> None:
+        super().__init__(argv, environment, home="", log=log)
+        self.url = url
+
+
 def processes_with(text: str) -> list[str]:
     """Every process that has *text* in its environment, as `pid: command line`."""
     found: list[str] = []

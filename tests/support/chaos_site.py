@@ -23,6 +23,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx2
 from redis.asyncio import Redis
 
 from codeforge.wiring.core import Core, Secrets, open_core
@@ -35,7 +36,8 @@ from internal.task.model import DEFAULT_TENANT, Task, TaskConfig, TaskSpec
 from internal.task.state import FINISHED, State
 from internal.workspace.home import home_id
 from internal.workspace.layout import Layout
-from tests.support.chaos_process import WorkerProcess, processes_with
+from tests.support.chaos_process import ServerProcess, WorkerProcess, processes_with
+from tests.support.deployment import free_port
 from tests.support.keyleak import leaked_keys
 from tests.support.repos import Repo, small_repo
 from tests.support.waiting import until
@@ -110,19 +112,42 @@ class Site:
     def settings(self, home: str = "a", **variables: str) -> Settings:
         return load_settings(self.environment(home, **variables), self.directory).settings
 
-    async def start(self, home: str = "a", *, program: str = "", **variables: str) -> WorkerProcess:
+    async def start(
+        self, home: str = "a", *, program: str = "", fault: str = "", **variables: str
+    ) -> WorkerProcess:
         """
-        Start a worker process and return when it takes tasks; *program* is one of `chaos_worker`.
+        Start a worker process and return when it takes tasks; *program* is one of `chaos_worker`,
+        *fault* the point at which it dies.
         """
         argv = [sys.executable, "-m", "codeforge", "worker"]
         if program:
             argv = [sys.executable, "-m", "tests.support.chaos_worker", program]
-        environment = self.environment(home, **variables)
+        environment = self.environment(home, **variables) | _armed(fault)
         log = self.directory / f"worker-{len(self.processes)}.log"
         process = WorkerProcess(argv, environment, home=self.home_id(home), log=log)
         self.processes.append(process)
         await until(f"worker {process.pid} is registered", lambda: self._is_registered(process))
         return process
+
+    async def serve(self, *, fault: str = "", port: int = 0, **variables: str) -> ServerProcess:
+        """Start a server process and return when it answers; *fault* as for `start`."""
+        port = port or free_port()
+        environment = self.environment("server", SERVER__PORT=str(port), **variables)
+        process = ServerProcess(
+            [sys.executable, "-m", "codeforge", "serve"],
+            environment | _armed(fault),
+            url=f"http://127.0.0.1:{port}",
+            log=self.directory / f"server-{len(self.processes)}.log",
+        )
+        self.processes.append(process)
+        async with self.client(process.url) as client:
+            await until(f"{process.url} answers", lambda: _is_ready(client, process))
+        return process
+
+    def client(self, url: str) -> httpx2.AsyncClient:
+        """A client of the server at *url*, with the operator's token."""
+        headers = {"Authorization": f"Bearer {SECRETS.auth_token}"}
+        return httpx2.AsyncClient(base_url=url, headers=headers, timeout=60, trust_env=False)
 
     @asynccontextmanager
     async def worker(self, home: str = "a", **variables: str) -> AsyncGenerator[Worker]:
@@ -279,6 +304,18 @@ def _entries(folder: Path) -> list[Path]:
         return list(folder.iterdir())
     except (FileNotFoundError, NotADirectoryError):
         return []
+
+
+def _armed(fault: str) -> dict[str, str]:
+    return {"FAULT": f"after:{fault}"} if fault else {}
+
+
+async def _is_ready(client: httpx2.AsyncClient, process: ServerProcess) -> bool:
+    assert process.exit_status is None, f"the server ended:\n{process.log()}"
+    try:
+        return (await client.get("/ready")).is_success
+    except httpx2.TransportError:
+        return False
 
 
 def _is_home(path: Path) -> bool:
