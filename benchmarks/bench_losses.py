@@ -62,7 +62,7 @@ async def run(scale: Scale) -> Table:
         ),
         rows=[_row(losses) for losses in found],
         notes=(
-            f"{scale.loss_count:,} jobs of 20 ms; the worker is killed {_LIFE_SECONDS:.0f} s after"
+            f"{scale.loss_count:,} jobs of 20 ms, one at a time; the worker is killed {_LIFE_SECONDS:.0f} s after"
             f" its first job and started again, {scale.loss_kills} times at most; fsync always;"
             f" {_AT_A_TIME} queues at a time. A job is in the ledger (a file) when it starts and"
             " when it ends. Late acknowledgement is on wherever there is one.",
@@ -87,7 +87,7 @@ def _row(losses: Losses) -> list[str]:
 
 
 async def _torture(peer: Peer, scale: Scale) -> Losses:
-    async with open_ground(peer, fsync=True) as ground:
+    async with open_ground(peer, fsync=True, concurrency=1) as ground:
         async with ground.program("fill", "slow", str(scale.loss_count)) as producer:
             await hear(producer)
         began, kills, killed_at = time.monotonic(), 0, 0.0

@@ -131,8 +131,12 @@ def is_installed(peer: Peer) -> bool:
 
 
 @asynccontextmanager
-async def open_ground(peer: Peer, *, fsync: bool) -> AsyncGenerator[Ground]:
-    """Start a Redis for *peer* on loopback, with an append-only file."""
+async def open_ground(peer: Peer, *, fsync: bool, concurrency: int = 10) -> AsyncGenerator[Ground]:
+    """
+    Start a Redis for *peer* on loopback, with an append-only file.
+
+    *concurrency*: jobs at once in a worker, of a peer that can do more than one.
+    """
     with tempfile.TemporaryDirectory(prefix="codeforge-peer-") as name:
         directory, port = Path(name), _free_port()
         server = await asyncio.create_subprocess_exec(
@@ -147,7 +151,10 @@ async def open_ground(peer: Peer, *, fsync: bool) -> AsyncGenerator[Ground]:
             ledger.touch()
             yield Ground(
                 peer=peer,
-                environment=_environment(directory, port, ledger),
+                environment={
+                    **_environment(directory, port, ledger),
+                    "PEER_CONCURRENCY": str(concurrency),
+                },
                 log=directory / "log",
                 ledger=ledger,
                 redis_pid=server.pid,

@@ -23,7 +23,7 @@ from collections.abc import Callable
 REDIS_HOST = "127.0.0.1"
 REDIS_PORT = int(os.environ.get("PEER_REDIS_PORT", "6379"))
 REDIS_URL = f"redis://{REDIS_HOST}:{REDIS_PORT}/0"
-CONCURRENCY = 10
+CONCURRENCY = int(os.environ.get("PEER_CONCURRENCY", "10"))
 SLOW_SECONDS = 0.02
 PAUSE_SECONDS = 0.005
 
