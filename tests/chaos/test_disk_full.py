@@ -26,7 +26,7 @@ _WRITE = "head -c 200000 /dev/urandom >"
 
 
 @pytest.mark.parametrize("folder", ["workspaces", "sessions", "git/mirrors", "git/work"])
-async def test_a_full_disk_is_waited_out(site: Site, folder: str) -> None:
+async def test_promise_10_a_full_disk_is_waited_out(site: Site, folder: str) -> None:
     """`disk_full` waits and repeats by itself, wherever it was met; once there is room it works."""
     site.repo.commit({"big.bin": os.urandom(300_000)})
     result = '{"type":"result","text":"done"}'

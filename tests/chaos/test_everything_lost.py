@@ -30,7 +30,9 @@ def repo(deployment: Deployment) -> Repo:
     return small_repo(deployment.repositories / os.urandom(4).hex())
 
 
-def test_up_restarts_a_killed_redis_and_no_task_is_lost(deployment: Deployment, repo: Repo) -> None:
+def test_promise_6a_up_restarts_a_killed_redis_and_no_task_is_lost(
+    deployment: Deployment, repo: Repo
+) -> None:
     """Under load: what was accepted finishes in its first attempt, what was not got an error."""
     with deployment.client() as client:
         tasks = [_submit(client, repo, f"say begun\nsleep 0.{n}") for n in range(1, 9)]

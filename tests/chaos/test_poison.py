@@ -17,7 +17,7 @@ from tests.support.zoo import process_state
 pytestmark = pytest.mark.chaos
 
 
-def test_poison_is_dead_after_three_workers_and_its_neighbour_lives() -> None:
+def test_promise_19_poison_is_dead_after_three_workers_and_its_neighbour_lives() -> None:
     """
     What lost two workers with it runs alone from then on, in one process per home, so the third
     death is the poison's own.

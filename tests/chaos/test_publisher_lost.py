@@ -31,7 +31,7 @@ def forge(site: Site, tmp_path: Path) -> Iterator[Forge]:
         yield forge
 
 
-async def test_fault_a7_a_worker_killed_while_it_publishes_leaves_one_pull_request(
+async def test_promise_4_fault_a7_a_worker_killed_while_it_publishes_leaves_one(
     site: Site, forge: Forge
 ) -> None:
     """

@@ -25,7 +25,7 @@ from tests.support.waiting import until
 pytestmark = pytest.mark.chaos
 
 
-async def test_agents_stand_still_while_redis_is_silent_and_then_go_on(
+async def test_promise_20_agents_stand_still_while_redis_is_silent_and_then_go_on(
     site: Site, redis: EmbeddedRedis
 ) -> None:
     """An outage longer than the lease, shorter than the grace: no life, no work is lost."""
@@ -66,7 +66,7 @@ async def test_redis_may_be_away_while_a_workspace_is_prepared(
     await site.settle()
 
 
-async def test_an_outage_longer_than_the_grace_hands_the_task_back(
+async def test_promise_20_an_outage_longer_than_the_grace_hands_the_task_back(
     site: Site, redis: EmbeddedRedis
 ) -> None:
     """The run ends although nobody can be told; once Redis is back, it starts anew, uncharged."""
@@ -104,7 +104,7 @@ async def test_an_agent_that_its_shim_killed_is_handed_back(
     await site.settle()
 
 
-async def test_a_run_ends_although_redis_has_no_memory_left(
+async def test_promise_11_a_run_ends_although_redis_has_no_memory_left(
     site: Site, redis: EmbeddedRedis
 ) -> None:
     """Its events are dropped, which its log says; its end, its work and the heartbeats are not."""

@@ -17,7 +17,7 @@ from tests.support.waiting import until
 pytestmark = pytest.mark.chaos
 
 
-async def test_a_worker_that_stops_finishes_what_it_can(site: Site) -> None:
+async def test_promise_22_a_worker_that_stops_finishes_what_it_can(site: Site) -> None:
     """
     Within its grace the run ends as if nothing was; nothing new is begun; status 0.
 
@@ -42,7 +42,9 @@ async def test_a_worker_that_stops_finishes_what_it_can(site: Site) -> None:
     await site.settle()
 
 
-async def test_fault_a3_what_runs_longer_than_the_grace_goes_on_elsewhere(site: Site) -> None:
+async def test_promise_22_fault_a3_what_runs_longer_than_the_grace_goes_on_elsewhere(
+    site: Site,
+) -> None:
     """It is handed back, which costs no life and counts as no repeat."""
     worker = await site.start(WORKERS__GRACE_SECONDS="0")
     task = await site.submit("say begun\nhang")

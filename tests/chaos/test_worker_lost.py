@@ -17,7 +17,9 @@ pytestmark = pytest.mark.chaos
 _HANG = "say begun\nhang"
 
 
-async def test_fault_a1_a_killed_worker_costs_its_own_tasks_one_life_each(site: Site) -> None:
+async def test_promise_3_fault_a1_a_killed_worker_costs_its_own_tasks_one_life_each(
+    site: Site,
+) -> None:
     """They run elsewhere; a neighbour's task does not notice; nothing of the dead claims stays."""
     dying = await site.start(WORKERS__CONCURRENCY="2")
     lost = [await site.submit(_HANG) for _ in range(2)]
@@ -47,7 +49,9 @@ async def test_fault_a1_a_killed_worker_costs_its_own_tasks_one_life_each(site: 
     assert neighbour.exit_status is None
 
 
-async def test_a_stopped_workers_agent_freezes_and_nothing_of_it_counts(site: Site) -> None:
+async def test_promise_8_a_stopped_workers_agent_freezes_and_nothing_of_it_counts(
+    site: Site,
+) -> None:
     """
     The shim acts by itself before the lease ends, so old and new run never write side by side; the
     worker that continues drops the run and goes on with others.

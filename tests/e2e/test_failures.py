@@ -72,7 +72,7 @@ def test_fault_a12_a_line_of_5_megabytes_is_cut_and_the_run_goes_on(
     assert 1000 < longest < 80_000
 
 
-def test_silence_ends_a_run_with_its_own_reason(
+def test_promise_12_silence_ends_a_run_with_its_own_reason(
     deployment: Deployment, client: Client, repository: Repo
 ) -> None:
     """`silence_seconds` is not the limit of the run."""

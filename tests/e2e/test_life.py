@@ -60,7 +60,7 @@ async def test_a_task_its_follow_up_and_what_they_tell(
     ]
 
 
-def test_a_repeated_request_is_the_same_task(
+def test_promise_18_a_repeated_request_is_the_same_task(
     deployment: Deployment, client: Client, http: httpx2.Client, repository: Repo
 ) -> None:
     """The key makes a repeat safe; another body under the same key is a mistake."""

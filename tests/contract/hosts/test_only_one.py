@@ -44,7 +44,7 @@ async def test_fault_a15_two_publishers_at_once_open_one_pull_request(
     assert (pull.title, opened.number) == ("Add a login", 1)
 
 
-async def test_fault_a15_a_kill_between_any_two_calls_leaves_one_pull_request(
+async def test_promise_4_fault_a15_a_kill_between_any_two_calls_leaves_one_pull_request(
     double: HostDouble, http: HttpClient
 ) -> None:
     """

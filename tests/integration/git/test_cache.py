@@ -276,7 +276,7 @@ async def test_two_processes_make_one_mirror(tmp_path: Path, origin: Repo) -> No
     assert len(list((tmp_path / "home/data/git/mirrors").glob("*.git"))) == 1
 
 
-async def test_a_process_killed_while_making_a_mirror_leaves_nothing_in_the_way(
+async def test_promise_2_a_process_killed_while_making_a_mirror_leaves_nothing(
     tmp_path: Path, origin: Repo
 ) -> None:
     """After kill -9 in the middle of the first fetch the next one makes a whole mirror."""

@@ -221,7 +221,7 @@ async def worker(
         await eventually(lambda: not survivors(marker), "the tree follows its worker")
 
 
-async def test_row_3_nothing_survives_its_workers_kill(marker: str) -> None:
+async def test_promise_3_nothing_survives_its_workers_kill(marker: str) -> None:
     """
     `kill -9` of a worker ends its agents and their daemons, although nobody is left to order it.
     """

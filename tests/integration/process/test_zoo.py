@@ -58,7 +58,7 @@ async def test_sigterm_follows_when_sigint_is_ignored(make_spec: MakeSpec) -> No
     assert last == [b"got SIGTERM"]
 
 
-async def test_row_15_an_agent_that_ignores_every_signal_is_killed(
+async def test_promise_15_an_agent_that_ignores_every_signal_is_killed(
     make_spec: MakeSpec, marker: str
 ) -> None:
     """
@@ -72,7 +72,7 @@ async def test_row_15_an_agent_that_ignores_every_signal_is_killed(
         assert survivors(marker) == []
 
 
-async def test_row_14_a_daemon_goes_when_its_agent_is_killed(
+async def test_promise_14_a_daemon_goes_when_its_agent_is_killed(
     make_spec: MakeSpec, marker: str
 ) -> None:
     """
@@ -85,7 +85,9 @@ async def test_row_14_a_daemon_goes_when_its_agent_is_killed(
         assert survivors(marker) == []
 
 
-async def test_row_14_a_daemon_goes_when_its_agent_ends(make_spec: MakeSpec, marker: str) -> None:
+async def test_promise_14_a_daemon_goes_when_its_agent_ends(
+    make_spec: MakeSpec, marker: str
+) -> None:
     """
     What an agent leaves running ends with the run, without waiting when it holds no pipe.
     """
@@ -98,7 +100,7 @@ async def test_row_14_a_daemon_goes_when_its_agent_ends(make_spec: MakeSpec, mar
         assert survivors(marker) == []
 
 
-async def test_row_16_a_daemon_that_holds_stdout_does_not_hang_the_run(
+async def test_promise_16_a_daemon_that_holds_stdout_does_not_hang_the_run(
     make_spec: MakeSpec, marker: str
 ) -> None:
     """
@@ -114,7 +116,9 @@ async def test_row_16_a_daemon_that_holds_stdout_does_not_hang_the_run(
 
 
 @pytest.mark.parametrize("processes", [300])
-async def test_row_14_a_fork_bomb_loses(make_spec: MakeSpec, marker: str, processes: int) -> None:
+async def test_promise_14_a_fork_bomb_loses(
+    make_spec: MakeSpec, marker: str, processes: int
+) -> None:
     """
     Processes that fork while they are being killed, half of them in own sessions, all die.
     """
@@ -126,7 +130,9 @@ async def test_row_14_a_fork_bomb_loses(make_spec: MakeSpec, marker: str, proces
         assert survivors(marker) == []
 
 
-async def test_row_14_a_tree_that_replaces_its_dead_loses(make_spec: MakeSpec, marker: str) -> None:
+async def test_promise_14_a_tree_that_replaces_its_dead_loses(
+    make_spec: MakeSpec, marker: str
+) -> None:
     """
     All are stopped before the first is killed, so no parent sees its child die and forks anew.
     """
@@ -138,7 +144,7 @@ async def test_row_14_a_tree_that_replaces_its_dead_loses(make_spec: MakeSpec, m
         assert survivors(marker) == []
 
 
-async def test_row_13_a_flood_is_read_in_bounded_memory(make_spec: MakeSpec) -> None:
+async def test_promise_13_a_flood_is_read_in_bounded_memory(make_spec: MakeSpec) -> None:
     """
     256 MiB of output pass through in order, without the worker growing by a part of it.
     """
@@ -155,7 +161,7 @@ async def test_row_13_a_flood_is_read_in_bounded_memory(make_spec: MakeSpec) -> 
     assert grown_kib < 32 * 1024
 
 
-async def test_row_13_an_agent_waits_for_a_consumer_that_does_not_read(
+async def test_promise_13_an_agent_waits_for_a_consumer_that_does_not_read(
     make_spec: MakeSpec, marker: str
 ) -> None:
     """

@@ -78,7 +78,7 @@ def _argv(pid: int | None) -> str:
     return command_line.read_text(encoding="utf-8") if command_line.exists() else ""
 
 
-async def test_killed_server_keeps_every_acknowledged_write(tmp_path: Path) -> None:
+async def test_promise_6a_killed_server_keeps_every_acknowledged_write(tmp_path: Path) -> None:
     """
     After `kill -9` amid writes, the restarted server has each write it answered, at the same URL.
     """
@@ -246,7 +246,7 @@ def _mount(program: str, mount_point: Path) -> bool:
     return subprocess.run(argv, check=False, capture_output=True).returncode == 0
 
 
-async def test_full_disk_stops_the_server_and_no_data(small_disk: Path) -> None:
+async def test_promise_10_full_disk_stops_the_server_and_no_data(small_disk: Path) -> None:
     """
     What the disk did not take is not acknowledged (the server ends, as its replies would lie);
     started again it reads everything on the still full disk, and writes when there is space.

@@ -20,7 +20,7 @@ from tests.support.redis import RedisServer
 KEYS = Keys("codeforge:")
 
 
-async def test_server_in_memory_is_refused_unless_ephemeral(redis_client: Redis) -> None:
+async def test_promise_6b_server_in_memory_is_refused_unless_ephemeral(redis_client: Redis) -> None:
     """
     Without persistence a restart loses every task: that takes the operator's word.
     """

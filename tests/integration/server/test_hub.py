@@ -61,7 +61,7 @@ async def read_until(viewer: Viewer, last: int) -> list[int]:
     return seen
 
 
-async def test_a_half_open_connection_is_found_and_replaced(
+async def test_promise_21_a_half_open_connection_is_found_and_replaced(
     service: Service, hub: Hub, proxy: CuttingProxy, claim: Claim
 ) -> None:
     """

@@ -212,7 +212,7 @@ async def test_a_stream_goes_on_through_a_follow_up(
     assert messages[-1].event == "done"
 
 
-async def test_a_server_that_stops_says_bye_and_exits(
+async def test_promise_22_a_server_that_stops_says_bye_and_exits(
     service: Service, client: httpx2.AsyncClient
 ) -> None:
     """

@@ -76,7 +76,7 @@ async def kill_subscriptions(redis: Redis, random: Random) -> int:
         return killed
 
 
-async def test_fault_a16_b24_any_disconnects_on_any_servers_give_the_log(
+async def test_promise_5_fault_a16_b24_any_disconnects_on_any_servers_give_the_log(
     redis_server: RedisServer, redis_client: Redis
 ) -> None:
     """

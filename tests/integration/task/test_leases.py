@@ -82,7 +82,7 @@ async def test_fault_b4_nothing_is_taken_back_before_lease_and_grace_are_over(la
     await lab.advance(claim)
 
 
-async def test_a_lost_reply_of_a_claim_costs_no_life(lab: Lab) -> None:
+async def test_promise_1_a_lost_reply_of_a_claim_costs_no_life(lab: Lab) -> None:
     """The worker never heard of its claim but lives: the task goes back uncharged."""
     ref = await lab.create()
     await lab.take("w1")
@@ -147,7 +147,7 @@ async def test_a_token_whose_claim_is_over_gets_nothing(lab: Lab) -> None:
     await lab.redis.delete(lab.keys.claim(str(args[2])))
 
 
-async def test_poison_ends_after_exactly_three_workers_and_no_neighbour_dies(lab: Lab) -> None:
+async def test_promise_19_poison_ends_after_three_workers_and_no_neighbour_dies(lab: Lab) -> None:
     """After two lost workers it runs alone, so the third death is its own and the last."""
     poison = await lab.create()
     neighbour = await lab.create()
@@ -203,7 +203,7 @@ async def test_a_dead_letter_can_be_retried_with_three_new_lives(lab: Lab) -> No
     assert (await lab.take()).attempt == 1
 
 
-async def test_a_minute_without_redis_costs_no_life(lab: Lab) -> None:
+async def test_promise_20_a_minute_without_redis_costs_no_life(lab: Lab) -> None:
     """After a silence nothing is reaped for one full lease; whoever comes back goes on."""
     await lab.create()
     claim = await lab.take("w1")

@@ -250,7 +250,7 @@ async def test_a_worker_gets_what_the_table_says(
 
 
 @pytest.mark.parametrize("make", CLIENTS, ids=lambda make: make.__name__)
-async def test_a_claim_that_is_not_the_tasks_is_fenced(
+async def test_promise_8_a_claim_that_is_not_the_tasks_is_fenced(
     lab: Lab, make: Callable[[Lab], Awaitable[Made]]
 ) -> None:
     """Whatever the state: nothing that another token says changes anything."""

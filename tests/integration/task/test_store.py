@@ -27,7 +27,7 @@ async def submit(lab: Lab, task: str, key: str, digest: str = "h") -> Reply:
     )
 
 
-async def test_a_repeated_request_is_one_task(lab: Lab) -> None:
+async def test_promise_18_a_repeated_request_is_one_task(lab: Lab) -> None:
     """The same key and body give the first task; the same key and another body are refused."""
     lab.twice = True
     assert (await submit(lab, "t1", "k")).word == "ok"

@@ -218,7 +218,7 @@ async def test_days_of_only_failures_switch_an_endpoint_off(
         assert await fail(20) is Off.FAILING
 
 
-async def test_an_endpoint_down_for_a_day_gets_everything_once(
+async def test_promise_17_an_endpoint_down_for_a_day_gets_everything_once(
     mailroom: Mailroom, receiver: Receiver, time: VirtualTime
 ) -> None:
     """

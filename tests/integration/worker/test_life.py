@@ -62,7 +62,7 @@ async def test_the_log_of_a_worker_tells_which_runs_it_had(site: Site) -> None:
         ({"silence_seconds": 1}, Reason.IDLE_TIMEOUT, "silence"),
     ],
 )
-async def test_a_limit_ends_a_run_and_keeps_what_it_did(
+async def test_promise_12_a_limit_ends_a_run_and_keeps_what_it_did(
     site: Site, limits: dict[str, Any], reason: Reason, kind: str
 ) -> None:
     """Its output, usage and work are recorded, the failure names the limit."""
