@@ -84,10 +84,12 @@ def judge(status: ExitStatus, line: ResultLine | None, *, has_text: bool) -> Ver
 def _judge_error(line: ResultLine) -> Verdict:
     if line.subtype == "error_max_turns":
         message = "Claude Code reached its limit of turns (max_turns)"
-        return Verdict(ending=Ending.FAILED, message=message, detail={"limit": "max_turns"})
+        detail: Json = {"budget": "max_turns"}
+        return Verdict(ending=Ending.BUDGET_EXCEEDED, message=message, detail=detail)
     if line.subtype == "error_max_budget_usd":
         message = "Claude Code reached its budget (max_budget_usd)"
-        return Verdict(ending=Ending.BUDGET_EXCEEDED, message=message)
+        detail = {"budget": "max_budget_usd"}
+        return Verdict(ending=Ending.BUDGET_EXCEEDED, message=message, detail=detail)
     said = line.errors or line.text
     if line.subtype == "error_during_execution":
         said = said or "the run was interrupted"

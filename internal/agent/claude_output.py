@@ -8,7 +8,7 @@ ones are `system`.
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 from internal.agent.claude_ending import ResultLine, judge
 from internal.agent.claude_usage import ClaudeUsage
@@ -102,9 +102,10 @@ class ClaudeParser:
         blocks = [as_object(block) for block in as_list(message.get("content"))]
         if message.get("model") == _NOT_THE_MODEL:
             return [_error(as_text(b.get("text")), line.get("api_error_status")) for b in blocks]
-        self._usage.add_message(message)
+        is_subagent = line.get("parent_tool_use_id") is not None
+        self._usage.add_message(message, is_subagent=is_subagent)
         text = "".join(as_text(block.get("text")) for block in blocks)
-        if text and line.get("parent_tool_use_id") is None:  # else it is a sub-agent's
+        if text and not is_subagent:
             self._last_text = text
         return [_block(block) for block in blocks]
 
@@ -115,7 +116,7 @@ class ClaudeParser:
         text = found.text or found.errors or self._last_text
         return [
             AgentEvent(kind=EventKind.RESULT, data={"text": text, "is_error": found.is_error}),
-            AgentEvent(kind=EventKind.USAGE, data=asdict(self.usage)),
+            AgentEvent(kind=EventKind.USAGE, data=self.usage.members()),
         ]
 
     def _system(self, line: Json) -> list[AgentEvent]:

@@ -40,24 +40,33 @@ class ClaudeUsage:
         self._cost_usd = 0.0
         self._milliseconds = 0.0
         self._turns = 0
-        self._unsettled: dict[str, dict[str, int]] = {}
+        self._unsettled: set[str] = set()
+        self._estimate: Counter[str] = Counter()
+        self._turns_begun = 0
         self._model: str | None = None
 
     def add_init(self, line: Json) -> None:
         """A `system/init` line names the model."""
         self._model = as_text(line.get("model")) or self._model
 
-    def add_message(self, message: Json) -> None:
-        """The `message` of an `assistant` line; lines with the same id count once."""
+    def add_message(self, message: Json, *, is_subagent: bool = False) -> None:
+        """
+        The `message` of an `assistant` line; lines with the same id count once, and those of
+        sub-agents are no turns of the run.
+        """
         self._model = self._model or as_text(message.get("model")) or None
         identity = as_text(message.get("id"))[:_ID_CHARACTERS]
         is_new = identity != "" and identity not in self._unsettled
         if is_new and len(self._unsettled) < _UNSETTLED:
-            self._unsettled[identity] = _tokens(as_object(message.get("usage")), _OF_API)
+            self._unsettled.add(identity)
+            self._estimate.update(_tokens(as_object(message.get("usage")), _OF_API))
+            self._turns_begun += not is_subagent
 
     def add_result(self, line: Json) -> None:
         """A `result` line settles everything since the one before it."""
         self._unsettled.clear()
+        self._estimate.clear()
+        self._turns_begun = 0
         self._milliseconds += as_amount(line.get("duration_ms"))
         self._turns += as_count(line.get("num_turns"))
         if isinstance(line.get(_SINCE_LAST), dict):
@@ -79,9 +88,7 @@ class ClaudeUsage:
 
     def total(self) -> Usage:
         """The run's usage as far as it is known."""
-        tokens = self._tokens.copy()
-        for used in self._unsettled.values():
-            tokens.update(used)
+        tokens = self._tokens + self._estimate
         return Usage(
             input_tokens=tokens["input_tokens"],
             output_tokens=tokens["output_tokens"],
@@ -89,7 +96,7 @@ class ClaudeUsage:
             cache_creation_tokens=tokens["cache_creation_tokens"],
             cost_usd=self._cost_usd,
             duration_seconds=self._milliseconds / 1000,
-            turns=self._turns + len(self._unsettled),
+            turns=self._turns + self._turns_begun,
             model=self._model,
         )
 

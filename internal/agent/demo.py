@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 from internal.agent.ending import describe_exit
@@ -151,7 +151,7 @@ class DemoParser:
                 return _tool(kind, line)
             case "usage":
                 self._usage = _usage(line)
-                return AgentEvent(kind=EventKind.USAGE, data=asdict(self._usage))
+                return AgentEvent(kind=EventKind.USAGE, data=self._usage.members())
             case "result":
                 self._result = line
                 is_error = line.get("is_error") is True

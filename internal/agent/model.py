@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,15 @@ class Usage:
     duration_seconds: float = 0.0
     turns: int = 0
     model: str | None = None
+    unpriced_tokens: int = 0
+    """Tokens of all kinds for which nobody knows a price: `cost_usd` is without them."""
+
+    def members(self) -> Json:
+        """As it is shown: `unpriced_tokens` only where there are any."""
+        shown = asdict(self)
+        if not self.unpriced_tokens:
+            del shown["unpriced_tokens"]
+        return shown
 
 
 NO_USAGE = Usage()

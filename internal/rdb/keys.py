@@ -113,6 +113,14 @@ class Keys:
         """hash: gate (or its class, `tenant:*`) -> most at once; `weight:<tenant>`; permanent."""
         return f"{self.prefix}limits"
 
+    def spent(self, gate: str, day: str) -> str:
+        """hash: what was spent under a `budget` gate on one day (UTC): usd, tokens; TTL 48 h."""
+        return f"{self.prefix}spent:{gate}:{day}"
+
+    def spent_gates(self, day: str) -> str:
+        """zset: `budget` gates under which something was spent that day, by time; TTL 48 h."""
+        return f"{self.prefix}spent:{day}"
+
     def gate_held(self, gate: str) -> str:
         """set: refs that hold a place of a gate."""
         return f"{self.prefix}gate:{gate}:held"

@@ -192,7 +192,7 @@ def _agent(name: str, known: KnownAgent, workers: list[Worker], is_default: bool
 
 
 def _usage(usage: Usage) -> Json:
-    return dataclasses.asdict(usage)
+    return usage.members()
 
 
 def _failure_members(failure: Failure | None) -> Json:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -35,12 +35,12 @@ from internal.task.state import State
 
 Hash = Mapping[str, str]
 
-EMPTY_USAGE = encode(dataclasses.asdict(Usage()))
-
 # Read by name: `asdict` copies in depth, and these are flat.
-_USAGE = tuple(field.name for field in dataclasses.fields(Usage))
+_USAGE = tuple(f.name for f in dataclasses.fields(Usage) if f.name != "unpriced_tokens")
+"""What `usage` has in Redis; unpriced tokens are a field beside it, which older servers ignore."""
 _CHANGES = tuple(field.name for field in dataclasses.fields(Changes))
 _WORK = tuple(field.name for field in dataclasses.fields(Work))
+_CONFIG = frozenset(field.name for field in dataclasses.fields(TaskConfig))
 
 
 def decode_task(fields: Hash, iterations: Hash | None = None) -> Task:
@@ -56,8 +56,8 @@ def decode_task(fields: Hash, iterations: Hash | None = None) -> Task:
         priority=Priority(fields["priority"]),
         labels=json.loads(fields["labels"]),
         config=decode_config(fields["config"]),
-        usage=decode_usage(fields.get("usage")),
-        usage_total=decode_usage(fields.get("usage_total")),
+        usage=decode_usage(fields.get("usage"), fields.get("unpriced")),
+        usage_total=decode_usage(fields.get("usage_total"), fields.get("unpriced_total")),
         provider_key=fields.get("provider_key"),
         callback_url=fields.get("callback_url"),
         result=fields.get("result"),
@@ -103,7 +103,7 @@ def decode_iterations(fields: Hash, task: Hash) -> tuple[Iteration, ...]:
 
 
 def _of_document(task: Hash) -> dict[str, str]:
-    names = ("status", "result", "failure", "usage", "started_at")
+    names = ("status", "result", "failure", "usage", "unpriced", "started_at")
     fields = {name: task[name] for name in names if name in task}
     if "finished_at" in task:
         fields["ended_at"] = task["finished_at"]
@@ -118,23 +118,28 @@ def _iteration(number: int, fields: Hash) -> Iteration:
         result=fields.get("result"),
         failure=decode_failure(fields.get("failure")),
         changes=decode_changes(fields.get("changes")),
-        usage=decode_usage(fields.get("usage")),
+        usage=decode_usage(fields.get("usage"), fields.get("unpriced")),
         work=decode_work(fields.get("work")),
         started_at=_time(fields.get("started_at")),
         ended_at=_time(fields.get("ended_at")),
     )
 
 
-def decode_usage(text: str | None) -> Usage:
-    return Usage(**json.loads(text)) if text else Usage()
+def decode_usage(text: str | None, unpriced_tokens: str | None = None) -> Usage:
+    """Members that a newer version wrote are left out, here and below."""
+    members = _known(json.loads(text or "{}"), _USAGE)
+    return Usage(**members, unpriced_tokens=int(unpriced_tokens or 0))
+
+
+def _known(members: dict[str, Any], names: Container[str]) -> dict[str, Any]:
+    return {name: value for name, value in members.items() if name in names}
 
 
 def decode_changes(text: str | None) -> Changes | None:
     if not text:
         return None
     members: dict[str, Any] = json.loads(text)
-    members.pop("diff_stats", None)
-    return Changes(**members)
+    return Changes(**_known(members, _CHANGES))
 
 
 def decode_failure(text: str | None) -> Failure | None:
@@ -154,15 +159,19 @@ def decode_config(text: str) -> TaskConfig:
     if members.get("pr") is not None:
         members["pr"] = _options(members["pr"])
     servers = tuple(map(ShownServer.of_members, members.pop("mcp_servers", ())))
-    return TaskConfig(**members, mcp_servers=servers)
+    return TaskConfig(**_known(members, _CONFIG), mcp_servers=servers)
 
 
 def decode_work(text: str | None) -> Work | None:
-    return Work(**json.loads(text)) if text else None
+    return Work(**_known(json.loads(text), _WORK)) if text else None
 
 
 def encode_usage(usage: Usage) -> str:
+    """As it is stored, without unpriced tokens."""
     return encode({name: getattr(usage, name) for name in _USAGE})
+
+
+EMPTY_USAGE = encode_usage(Usage())
 
 
 def storable(text: str) -> str:
@@ -196,8 +205,9 @@ def encode_work(work: Work | None) -> str:
 
 
 def encode_config(config: TaskConfig) -> str:
-    members = dataclasses.asdict(config)
-    return encode({**members, "pr": config.pr and config.pr.said()})
+    """Without what is not set, so that an older worker can read what has nothing new in it."""
+    members = {**dataclasses.asdict(config), "pr": config.pr and config.pr.said()}
+    return encode({name: value for name, value in members.items() if value is not None})
 
 
 def encode_options(options: PullRequestOptions) -> str:

@@ -75,6 +75,8 @@ class TaskConfig:
     ai_model: str | None = None
     max_turns: int | None = None
     max_budget_usd: float | None = None
+    max_tokens: int | None = None
+    tool_seconds: int | None = None
     target_branch: str | None = None
     mcp_servers: tuple[ShownServer, ...] = ()
     auto_create_pr: bool = False
@@ -216,6 +218,8 @@ class Claim:
     """The span of the request that queued the run."""
     queued_seconds: float | None = None
     """How long the run stood in the queue; None when this is not its first attempt."""
+    day_budgets: bool = False
+    """Whether a day budget of its tenant, repository or agent stands above it."""
     lost_work: bool = False
     """
     The work this run should start from is lost: start from the base commit, with a rebuilt prompt.

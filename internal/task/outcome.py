@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from internal.agent.model import Usage
+from internal.agent.model import NO_USAGE, Usage
+from internal.agent.usage import added, sane
 from internal.task.codec import (
     encode_changes,
     encode_failure,
@@ -22,9 +23,6 @@ from internal.task.event import encode
 from internal.task.model import Failure, Outcome, Task
 from internal.task.pullrequest import NotPublished, Published, PullRequestOptions
 from internal.task.state import State
-
-_MOST = 1e12
-"""More than any run uses, and far from what a counter holds."""
 
 _RESULT_IN_EVENT = 2_000
 _RESULT_IN_WEBHOOK_BYTES = 16 * 1024
@@ -42,28 +40,38 @@ class _Told:
 
 
 def usage_args(task: Task, usage: Usage) -> list[str]:
-    """FINISH's ARGV 9-14: what an attempt has used, alone and with all before it."""
-    usage = _sane(usage)
+    """
+    What an attempt has used, alone and with all before it, as the scripts' `spend` has it.
+
+    *task* is as it was when it was claimed: only the holder of the claim adds to its usage.
+    """
+    usage = sane(usage)
+    total = added(task.usage_total, usage)
+    amounts = (
+        *(usage.input_tokens, usage.output_tokens),
+        *(usage.cache_read_tokens, usage.cache_creation_tokens, usage.unpriced_tokens),
+    )
     return [
         encode_usage(usage),
-        encode_usage(_sum(task.usage_total, usage)),
+        encode_usage(total),
         task.config.cli,
-        str(usage.input_tokens),
-        str(usage.output_tokens),
-        f"{usage.cost_usd:.6f}",
+        f"{' '.join(map(str, amounts))} {usage.cost_usd:.6f}",
+        str(usage.unpriced_tokens),
+        str(total.unpriced_tokens),
     ]
 
 
 def finish_args(task: Task, outcome: Outcome) -> list[str | bytes]:
     """FINISH's ARGV 4-21. *task* is as it was when it was claimed."""
     failure, work = _marked(outcome), outcome.work
-    usage = usage_args(task, outcome.usage)
+    is_told = outcome.usage == NO_USAGE
+    usage = [""] * 6 if is_told else usage_args(task, outcome.usage)
     told = _Told(
         result=storable(outcome.result or ""),
         error=encode(failure.message) if failure else "",
         failure=encode_failure(failure),
         changes=encode_changes(outcome.changes),
-        usage=usage[0],
+        usage=encode(sane(outcome.usage).members()),
     )
     return [
         _ending(outcome),
@@ -113,43 +121,6 @@ def _next_pull_request(task: Task, outcome: Outcome) -> str:
     if not is_wanted or changes is None or not changes.files:
         return ""
     return encode_options(PullRequestOptions())
-
-
-def _sane(usage: Usage) -> Usage:
-    """An agent's numbers made harmless: a counter takes no NaN, and must never overflow."""
-    return Usage(
-        input_tokens=_whole(usage.input_tokens),
-        output_tokens=_whole(usage.output_tokens),
-        cache_read_tokens=_whole(usage.cache_read_tokens),
-        cache_creation_tokens=_whole(usage.cache_creation_tokens),
-        cost_usd=_amount(usage.cost_usd),
-        duration_seconds=_amount(usage.duration_seconds),
-        turns=_whole(usage.turns),
-        model=usage.model,
-    )
-
-
-def _sum(total: Usage, usage: Usage) -> Usage:
-    return Usage(
-        input_tokens=total.input_tokens + usage.input_tokens,
-        output_tokens=total.output_tokens + usage.output_tokens,
-        cache_read_tokens=total.cache_read_tokens + usage.cache_read_tokens,
-        cache_creation_tokens=total.cache_creation_tokens + usage.cache_creation_tokens,
-        cost_usd=total.cost_usd + usage.cost_usd,
-        duration_seconds=total.duration_seconds + usage.duration_seconds,
-        turns=total.turns + usage.turns,
-        model=usage.model,
-    )
-
-
-def _amount(value: object) -> float:
-    if isinstance(value, int | float) and value > 0:
-        return min(float(value), _MOST)
-    return 0.0
-
-
-def _whole(value: object) -> int:
-    return int(_amount(value))
 
 
 def _event_data(told: _Told, iteration: int) -> str:

@@ -67,6 +67,18 @@ class BeatReply:
     alone_waiting: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DaySpending:
+    """How a day budget stands: what was used of it today (UTC), by all runs under it."""
+
+    scope: str
+    """`tenant:<t>`, `repo:<t>:<repo>` or `agent:<cli>`."""
+    unit: str
+    """`usd` or `tokens`."""
+    used: float
+    limit: float
+
+
 def ref_of(claim: Claim) -> str:
     """How queue structures name the task of a claim: `<tenant>/<id>`."""
     return f"{claim.task.tenant}/{claim.task.id}"
@@ -149,6 +161,25 @@ class TaskQueue:
         """
         args: list[str | int] = [ref_of(claim), claim.token, batch, *_triples(events)]
         return int(_judge(await self._run(scripts.APPEND, args))[1])
+
+    async def spend(self, claim: Claim, usage: Usage) -> Sequence[DaySpending]:
+        """
+        Note what the attempt has used so far, and ask how the day budgets above it stand.
+
+        *usage* is of the whole attempt, so a repeat adds nothing.
+
+        Raises:
+            Fenced: the claim is not the task's any more.
+        """
+        args = [ref_of(claim), claim.token, *usage_args(claim.task, usage)]
+        rest = _judge(await self._run(scripts.SPEND, args))[1:]
+        rows = zip(rest[::4], rest[1::4], rest[2::4], rest[3::4], strict=True)
+        return [
+            DaySpending(
+                scope=gate.removeprefix("budget:"), unit=unit, used=float(used), limit=float(limit)
+            )
+            for gate, unit, used, limit in rows
+        ]
 
     async def finish(
         self, claim: Claim, outcome: Outcome, operation: str, tail: Sequence[NewEvent] = ()
@@ -297,6 +328,9 @@ def _claim(fields: dict[str, str], home: str, lane: Lane) -> Claim:
         pr_options=decode_options(fields.get("pr_options")),
         traceparent=fields.get("traceparent"),
         queued_seconds=_queued_seconds(fields),
+        day_budgets=any(
+            line.startswith("budget ") for line in fields.get("gates", "").splitlines()
+        ),
         lost_work=fields.get("lost_work") == "1",
     )
 

@@ -13,7 +13,7 @@ from internal.telemetry import buckets
 
 _PARTS = (
     *("ground", "base", "counters", "registry", "events", "gates"),
-    *("lists", "post", "runs", "restore", "homes"),
+    *("spending", "lists", "post", "runs", "restore", "homes"),
 )
 _FROM = {"ground": "internal.rdb", "post": "internal.webhook"}
 """Parts of other packages: what all scripts stand on, and how a delivery is written."""
@@ -34,6 +34,7 @@ CLAIM = _script("claim", needs="lists")
 HEARTBEAT = _script("heartbeat", needs="registry")
 TRANSITION = _script("transition", needs="events")
 APPEND = _script("append", needs="events")
+SPEND = _script("spend", needs="spending")
 FINISH = _script("finish", needs="restore")
 FINISH_PR = _script("finish_pr", needs="restore")
 HANDBACK = _script("handback", needs="runs")

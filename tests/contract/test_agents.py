@@ -30,7 +30,7 @@ MEMBERS = {
     EventKind.TOOL_RESULT: {"id", "output", "is_error"},
     EventKind.ERROR: {"message"},
     EventKind.RESULT: {"text", "is_error"},
-    EventKind.USAGE: set(Usage.__dataclass_fields__),
+    EventKind.USAGE: set(Usage().members()),
 }
 GARBAGE = (
     b"Segmentation fault",

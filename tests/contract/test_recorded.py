@@ -20,7 +20,7 @@ ENDINGS = {
         "forbidden": Ending.AUTH_FAILED,
         "interrupted": Ending.FAILED,
         "max_budget": Ending.BUDGET_EXCEEDED,
-        "max_turns": Ending.FAILED,
+        "max_turns": Ending.BUDGET_EXCEEDED,
         "no_credit": Ending.QUOTA_EXHAUSTED,
         "no_key": Ending.AUTH_FAILED,
         "overloaded": Ending.RATE_LIMITED,

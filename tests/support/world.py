@@ -42,6 +42,7 @@ _NUMBERS = (
     *("seq", "batch", "attempt", "lost", "retries", "iteration", "iterations_used", "pr_number"),
 )
 _OF_A_RUN = (
+    "spent",
     *("token", "worker", "claim", "batch", "pushing", "cancel", "prev", "lost_work", "pr_options"),
     *("at", "since", "wait_reason", "wait_until", "waited"),
 )

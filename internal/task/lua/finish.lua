@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
 -- FINISH: end an agent run: tail, state, final event, outbox entry, record, in one step.
 -- ARGV: 1 ref, 2 token, 3 operation id, 4 completed|failed|dead (failed, its repeats used up), 5 failure reason or '', 6 failure as JSON or '',
---       7 result text, 8 changes as JSON or '', 9 usage as JSON, 10 usage of all runs as JSON, 11 agent,
---       12 input tokens, 13 output tokens, 14 cost in USD, 15 recorded work as JSON or '', 16 home of the work or '',
+--       7 result text, 8 changes as JSON or '', 9-14 what the attempt has used, as `spend` has it,
+--       or all '' for what was told while it ran, 15 recorded work as JSON or '', 16 home of the work or '',
 --       17 '1' when only that home has the work, 18 stored diff (bytes) or '', 19 data of the final event,
 --       20 members of the webhook body (JSON text that begins with a comma), 21 options of the pull request to make
 --       next (JSON) or '', then triples type, event, data of the run's last events
@@ -11,7 +11,7 @@
 -- Only the holder of the claim changes the usage of all runs, so it adds it up itself.
 local t, op, to, reason, diff = read(ARGV[1], 'status', 'kind', 'token', 'cancel', 'iteration', 'iterations_used', 'seq',
   'worker', 'gates', 'retain', 'started_at', 'changes', 'callback_url', 'labels', 'pr_url', 'pr_number', 'trace_id', 'traceparent',
-  'task_url', 'attempt', 'attempts', 'granted_at'),
+  'task_url', 'attempt', 'attempts', 'granted_at', 'claim', 'spent', 'usage'),
   ARGV[3], ARGV[4], ARGV[5], ARGV[18]
 local f, is_letter = t.f, to == 'dead'
 if is_letter then to = 'failed' end
@@ -33,7 +33,8 @@ if f.cancel and reason ~= 'canceled' then return {'cancelled'} end
 if f.kind == 'publish' or not FINISHED[to] or not may_follow(f.status, to) then return {'illegal', f.status} end
 
 local function record()
-  set(t, {usage = ARGV[9], usage_total = ARGV[10], finished_at = NOW})
+  if ARGV[9] ~= '' then spend(t, 9) end
+  set(t, {finished_at = NOW})
   row(t, {op = op})
   if ARGV[6] ~= '' then set(t, {failure = ARGV[6]}) end
   if ARGV[7] ~= '' then set(t, {result = ARGV[7]}) end
@@ -57,7 +58,6 @@ set_state(t, to, reason ~= '' and because(reason) or nil)
 if to == 'completed' then emit(t, 'result', 'task_completed', ARGV[19]) else emit(t, 'system', 'task_failed', ARGV[19]) end
 announce(t, 'task.' .. to, to, ARGV[20])
 count_run(t, to, reason)
-count_usage(t, ARGV[9], ARGV[11], ARGV[12], ARGV[13], ARGV[14])
 if to == 'failed' then note_attempt(t, reason) end
 if is_letter then add_letter(t) end
 release(t)

@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
 -- HANDBACK: a worker gives a claimed task back; it takes no life.
 -- ARGV: 1 ref, 2 token, 3 operation id, 4 ms until it may run again (0: now, at the head of its list),
---       5 reason, 6 '1' when this counts as a repeat of the run; then, when its agent has used anything, as FINISH has
---       it: 7 usage as JSON, 8 usage of all runs as JSON, 9 agent, 10 input tokens, 11 output tokens, 12 cost in USD
+--       5 reason, 6 '1' when this counts as a repeat of the run; then 7-12 what the attempt has used, as `spend`
+--       has it, or nothing for what was told while it ran
 -- -> {'ok', state} | {'dup', state} | {'fenced', state or ''} | {'cancelled'} end the run instead
 local t, op, delay = load(ARGV[1]), ARGV[3], tonumber(ARGV[4])
 local f = t.f
@@ -10,12 +10,9 @@ if not f.status then return {'fenced', ''} end
 if f.op == op then return {'dup', f.status} end
 if f.token ~= ARGV[2] then return {'fenced', f.status} end
 if f.cancel then return {'cancelled'} end
+if ARGV[7] then spend(t, 7) end
 give_back(t, ARGV[5])
 set(t, {op = op, retries = f.retries + ARGV[6]})
-if ARGV[7] then
-  set(t, {usage_total = ARGV[8]})
-  count_usage(t, ARGV[7], ARGV[9], ARGV[10], ARGV[11], ARGV[12])
-end
 count((ARGV[6] == '1' and 'retries:' or 'handbacks:') .. ARGV[5])
 if delay > 0 then
   redis.call('ZADD', P .. 'due', NOW + delay, t.ref)

@@ -19,7 +19,7 @@ local work, home, changes = work_before()
 begin_run(t, 'retry', ARGV[2], ARGV[3], ARGV[4])
 for _, name in ipairs(ROW) do row(t, {[name] = false}) end
 set(t, {home = home or '', truncated = work and work.truncated and 1 or 0, usage = f.no_usage})
-clear(t, 'result', 'failure', 'changes')
+clear(t, 'result', 'failure', 'changes', 'unpriced')
 if changes then set(t, {changes = changes}) end
 set_state(t, queued_state(t))
 if f.status == 'awaiting_instruction' then announce(t, 'task.awaiting_instruction', f.status, '') end

@@ -4,9 +4,9 @@
 -- What no run takes back: what was given at creation, and what only counts on.
 local LASTING = {id = 1, tenant = 1, created_at = 1, repo_url = 1, prompt = 1, priority = 1, labels = 1, config = 1,
   provider_key = 1, callback_url = 1, task_url = 1, access_token = 1, ai_api_key = 1, mcp_servers = 1, retain = 1, no_usage = 1,
-  usage_total = 1, seq = 1, iterations_used = 1, request = 1, cancel_op = 1, prev = 1, pr_heads = 1}
+  usage_total = 1, unpriced_total = 1, spent = 1, seq = 1, iterations_used = 1, request = 1, cancel_op = 1, prev = 1, pr_heads = 1}
 -- What RETRY erases from the row of its iteration. Field `op` stays: a repeated FINISH is known by it.
-local ROW = {'status', 'result', 'failure', 'changes', 'usage', 'work', 'home', 'started_at', 'ended_at'}
+local ROW = {'status', 'result', 'failure', 'changes', 'usage', 'unpriced', 'work', 'home', 'started_at', 'ended_at'}
 
 local function kept_row(t)
   local names, kept = {}, {}
@@ -20,7 +20,7 @@ end
 local function close_row(t)
   local f = t.f
   if f.status == 'pr_created' then return end                   -- closed when its create-pr began
-  row(t, {status = f.status, result = f.result, failure = f.failure, usage = f.usage, started_at = f.started_at,
+  row(t, {status = f.status, result = f.result, failure = f.failure, usage = f.usage, unpriced = f.unpriced, started_at = f.started_at,
     ended_at = f.finished_at})
 end
 
@@ -33,6 +33,7 @@ local function begin_run(t, kind, request, gates, traceparent)
   for name, value in pairs(t.f) do
     if not LASTING[name] then kept.doc[name] = value end
   end
+  if kind == 'instruct' then kept.doc.config = t.f.config end   -- which an instruction may change
   lift_retention(t)
   redis.call('ZREM', P .. 'dead', t.ref)
   set(t, {prev = cjson.encode(kept), kind = kind, request = request, gates = gates, since = NOW, attempt = 0, lost = 0, retries = 0})

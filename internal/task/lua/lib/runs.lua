@@ -20,8 +20,9 @@ local function add_letter(t)
   if dropped > 0 then count('dead_letters_dropped', dropped) end
 end
 
--- Give up the lease and the places at the gates; each gate lets one waiting entry go on.
+-- Give up the lease and the places at the gates; each gate lets one waiting entry go on. What was spent is settled.
 local function release(t)
+  settle(t)
   redis.call('ZREM', P .. 'leases', t.ref)
   if t.f.worker then redis.call('SREM', P .. 'held:' .. t.f.worker, t.ref) end
   if t.f.token then redis.call('DEL', P .. 'claim:' .. t.f.token) end
@@ -67,22 +68,6 @@ local function count_run(t, status, reason)
   if t.f.started_at then observe('duration:' .. status, DURATION, (NOW - tonumber(t.f.started_at)) / 1000) end
 end
 
--- What an attempt has used, for its tenant's day and for the deployment. usage: as JSON; the rest as FINISH has it
-local function count_usage(t, usage, agent, input_tokens, output_tokens, cost_usd)
-  if input_tokens == '0' and output_tokens == '0' and tonumber(cost_usd) <= 0 then return end
-  local today = tenant_key(t.tenant, 'usage:' .. string.sub(STAMP(), 1, 10))
-  for name, spent in pairs({input_tokens = input_tokens, output_tokens = output_tokens}) do
-    redis.call('HINCRBY', today, name, spent)
-    count('tokens:' .. agent .. ':' .. name, spent)
-  end
-  for _, name in ipairs({'cache_read_tokens', 'cache_creation_tokens'}) do
-    count('tokens:' .. agent .. ':' .. name, string.match(usage, '"' .. name .. '":(%d+)') or 0)
-  end
-  redis.call('HINCRBYFLOAT', today, 'cost_usd', cost_usd)
-  redis.call('HINCRBYFLOAT', P .. 'counters', 'cost_usd:' .. agent, cost_usd)
-  redis.call('EXPIRE', today, 172800)
-end
-
 -- Nothing of a run stays but its record.
 local function end_run(t)
   clear(t, 'cancel', 'prev', 'since', 'strays', 'waited', 'lost_work', 'pr_options')
@@ -118,9 +103,14 @@ local function fail_run(t, reason, message, is_letter)
   close_run(t)
 end
 
--- Give a claimed task back to the queued state it came from; the caller puts it where it waits.
+-- Give a claimed task back to the queued state it came from; the caller puts it where it waits. What the attempt has
+-- used stays in the usage of all runs.
 local function give_back(t, reason)
   note_attempt(t, reason)
+  if t.f.spent then
+    set(t, {usage = t.f.no_usage})
+    clear(t, 'unpriced')
+  end
   release(t)
   if t.f.kind ~= 'publish' then set_state(t, queued_state(t), because(reason)) end
 end

@@ -1,0 +1,24 @@
+#!lua flags=allow-oom
+-- SPEND: what a run has used so far; asks how its day budgets stand.
+-- ARGV: 1 ref, 2 token, 3-8 the report as `spend` has it
+-- -> {'ok', then per limit of a day budget: gate, usd|tokens, spent today, limit} | {'fenced'}
+local t = read(ARGV[1], 'token', 'claim', 'gates', 'spent')
+if not t.f.token or t.f.token ~= ARGV[2] then return {'fenced'} end
+spend(t, 3)
+save(t)
+
+local out = {'ok'}
+for _, gate in ipairs(gates_of(t)) do
+  if gate.kind == 'budget' then
+    local class = string.match(gate.key, '^budget:%a+:') .. '*'
+    local spent = redis.call('HMGET', P .. 'spent:' .. gate.key .. ':' .. today(), 'usd', 'tokens')
+    for i, unit in ipairs({'usd', 'tokens'}) do
+      local set_ = redis.call('HMGET', P .. 'limits', gate.key .. ':' .. unit, class .. ':' .. unit)
+      local limit = set_[1] or set_[2] or '0'
+      if (tonumber(limit) or 0) > 0 then
+        for _, word in ipairs({gate.key, unit, spent[i] or '0', limit}) do out[#out + 1] = word end
+      end
+    end
+  end
+end
+return out
