@@ -36,6 +36,9 @@ def load_lua(package: str, name: str) -> str:
     return resources.files(package).joinpath(f"{name}.lua").read_text(encoding="utf-8")
 
 
+_MARK = load_lua("internal.rdb", "lua/mark")
+
+
 class Script:
     """One Lua script; await it with a client, keys and arguments."""
 
@@ -71,7 +74,8 @@ class Script:
         replicas: int,
     ) -> Reply:
         """
-        Run it and wait until *replicas* replicas have it (0: as a plain call).
+        Run it and wait until *replicas* replicas have it (0: as a plain call); keys[0] is the
+        prefix of all keys. A repeat is confirmed no sooner than the call that did the work.
 
         Raises:
             Unavailable: the write was done here but not confirmed by enough replicas in 200 ms;
@@ -82,8 +86,9 @@ class Script:
             return await self(redis, keys, args)
         async with redis.pipeline(transaction=False) as pipe:
             pipe.eval(self.source, len(keys), *keys, *args)
+            pipe.eval(_MARK, 1, keys[0])
             pipe.wait(replicas, _WAIT_MILLIS)
-            reply, confirmed = await pipe.execute()
+            reply, _, confirmed = await pipe.execute()
         if int(confirmed) < replicas:
             raise Unavailable("The write is not yet on a replica; repeat it.")
         return reply
