@@ -113,7 +113,13 @@ class Site:
         return load_settings(self.environment(home, **variables), self.directory).settings
 
     async def start(
-        self, home: str = "a", *, program: str = "", fault: str = "", **variables: str
+        self,
+        home: str = "a",
+        *,
+        program: str = "",
+        fault: str = "",
+        clock_off_seconds: str = "",
+        **variables: str,
     ) -> WorkerProcess:
         """
         Start a worker process and return when it takes tasks; *program* is one of `chaos_worker`,
@@ -122,6 +128,8 @@ class Site:
         argv = [sys.executable, "-m", "codeforge", "worker"]
         if program:
             argv = [sys.executable, "-m", "tests.support.chaos_worker", program]
+        if clock_off_seconds:
+            argv = [sys.executable, "-m", "tests.support.skewed_clock", clock_off_seconds]
         environment = self.environment(home, **variables) | _armed(fault)
         log = self.directory / f"worker-{len(self.processes)}.log"
         process = WorkerProcess(argv, environment, home=self.home_id(home), log=log)

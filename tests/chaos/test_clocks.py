@@ -1,0 +1,62 @@
+"""Workers whose clocks are wrong: what is due, and who is lost, Redis' clock says."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from internal.task.state import State
+from tests.support.chaos_cli import quick_cli
+from tests.support.chaos_process import WorkerProcess
+from tests.support.chaos_site import Site
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.chaos
+
+_HOUR = 3600
+
+
+async def test_promise_9_clocks_an_hour_off_change_nothing(site: Site) -> None:
+    """
+    Neither takes the other's task back, a killed one's is taken back in time, and every time that
+    is told is Redis'.
+    """
+    late = await site.start(clock_off_seconds=f"-{_HOUR}", WORKERS__CONCURRENCY="1")
+    first = await site.submit("say begun\nhang")
+    await site.until_said(first, "begun")
+    early = await site.start(clock_off_seconds=f"{_HOUR}", WORKERS__CONCURRENCY="1")
+    second = await site.submit("say begun\nhang")
+    await site.until_said(second, "begun")
+
+    late.kill()
+    await site.start(CLI__DEMO__PATH=quick_cli(site.directory))
+    found = await site.finished(first)
+
+    assert (found.status, found.lost, found.attempt) == (State.COMPLETED, 1, 2)
+    running = await site.task(second)
+    assert (running.status, running.lost, running.attempt) == (State.RUNNING, 0, 1)
+    assert (_hours_off(late), _hours_off(early)) == (-1, 1)
+    await site.cancel(second)
+    for task in (first, second):
+        await _times_are_of_one_clock(site, task)
+    await until("its agent is gone", lambda: not early.agents())
+    await site.settle()
+
+
+def _hours_off(process: WorkerProcess) -> int:
+    """By how much the times in its log are wrong."""
+    first = json.loads(process.log().splitlines()[0])
+    off = datetime.fromisoformat(first["timestamp"]) - datetime.now(UTC)
+    return round(off.total_seconds() / _HOUR)
+
+
+async def _times_are_of_one_clock(site: Site, task: str) -> None:
+    found = await site.finished(task)
+    assert found.started_at is not None
+    assert found.finished_at is not None
+    told = [event["ts"] for event in await site.events(task)]
+    assert told == sorted(told)
+    assert found.created_at <= found.started_at <= found.finished_at
+    assert found.finished_at - found.created_at < timedelta(minutes=5)
