@@ -11,16 +11,14 @@ none: its 5 s socket timeout cuts longer blocking reads and then repeats them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Literal, TypeAlias, assert_never, cast
+from typing import Literal, TypeAlias, assert_never
 
 import redis
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.connection import AbstractConnection
+from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
-from redis.connection import HiredisRespSerializer
 from redis.exceptions import (
     AuthenticationError,
     BusyLoadingError,
@@ -34,6 +32,7 @@ from redis.retry import Retry as SyncRetry
 
 from internal.errors import Unavailable
 from internal.rdb.address import parse_sentinel
+from internal.rdb.pool import Pool
 from internal.rdb.sentinel import Options, sentinel_master, sentinel_pool
 
 Role: TypeAlias = Literal["command", "blocking", "pubsub"]
@@ -58,18 +57,6 @@ _REFUSALS = {
     "NOREPLICAS": "Redis has too few replicas to take writes.",
     "BUSY": "Redis is busy with a script.",
 }
-
-
-_pack = cast("Callable[..., list[bytes]]", HiredisRespSerializer().pack)
-
-
-class _Pool(BlockingConnectionPool):
-    """Its connections pack commands in C, as redis-py's synchronous ones do by themselves."""
-
-    def make_connection(self) -> AbstractConnection:
-        connection = cast("AbstractConnection", super().make_connection())  # type: ignore[no-untyped-call]
-        setattr(connection, "pack_command", _pack)  # noqa: B010 -- type checkers differ on methods
-        return connection
 
 
 def connect(
@@ -108,7 +95,7 @@ def connect(
     sentinel = parse_sentinel(url)
     if sentinel is not None:
         return Redis.from_pool(sentinel_pool(sentinel, options))
-    return Redis.from_pool(_Pool.from_url(url, **options))
+    return Redis.from_pool(Pool.from_url(url, **options))
 
 
 def connect_sync(url: str, *, timeout_seconds: float = 1) -> redis.Redis:

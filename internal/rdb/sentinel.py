@@ -13,16 +13,17 @@ from __future__ import annotations
 from typing import Any, TypeAlias
 
 import redis
-from redis.asyncio import BlockingConnectionPool, Sentinel
+from redis.asyncio import Sentinel
 from redis.asyncio.sentinel import SentinelConnectionPool
 
 from internal.rdb.address import SentinelAddress
+from internal.rdb.pool import Pool
 
 Options: TypeAlias = dict[str, Any]
 """Keyword arguments of redis-py's connections."""
 
 
-class SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
+class SentinelPool(SentinelConnectionPool, Pool):
     """Waits for a free connection as the other pools do, and closes the sentinels' clients too."""
 
     async def aclose(self) -> None:

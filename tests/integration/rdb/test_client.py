@@ -13,10 +13,11 @@ import socket
 import traceback
 from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 import redis
+import uvloop
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 
@@ -43,6 +44,29 @@ async def test_commands_survive_a_restart_of_the_server(tmp_path: Path) -> None:
         await server.start()
 
         assert await client.get("key") == "value"
+
+
+def test_a_connection_reset_at_the_moment_of_a_send_is_repeated_on_another(
+    redis_server: RedisServer,
+) -> None:
+    """
+    uvloop, on which every process runs, says RuntimeError then; it is an outage like any other.
+    """
+
+    async def reset_and_ask() -> str:
+        async with connect(redis_server.url, role="command", max_connections=1) as client:
+            await client.ping()
+            pool = cast(Any, client.connection_pool)
+            connection = await pool.get_connection()
+            connection._writer.transport.abort()
+            await asyncio.sleep(0)
+            with pytest.raises(redis.ConnectionError):
+                await connection.send_command("PING")
+            await pool.release(connection)
+            return str(await client.ping())
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(reset_and_ask()) == "True"
 
 
 async def test_hanging_server_is_unavailable_and_not_waited_for(
