@@ -110,7 +110,7 @@ class Keys:
         return f"{self.prefix}claim:{token}"
 
     def limits(self) -> str:
-        """hash: gate (or its class, `tenant:*`) -> most at once; `weight:<tenant>`; permanent."""
+        """hash: gate (or its class, `tenant:*`) -> its limit; `weight:<tenant>`; permanent."""
         return f"{self.prefix}limits"
 
     def spent(self, gate: str, day: str) -> str:
@@ -132,6 +132,18 @@ class Keys:
     def gates_parked(self) -> str:
         """zset: gates with something parked, by the time REAP last looked at them."""
         return f"{self.prefix}gates:parked"
+
+    def gate_starts(self, gate: str) -> str:
+        """zset: claim tokens that passed a `rate` gate, by time in ms; TTL one minute."""
+        return f"{self.prefix}gate:{gate}:starts"
+
+    def gate_until(self, gate: str) -> str:
+        """hash: an `until` gate that is not open; TTL 24 h behind its time, if it has one."""
+        return f"{self.prefix}gate:{gate}:until"
+
+    def gates_shut(self) -> str:
+        """zset: `until` gates that are not open, by that time in ms; trimmed by REAP."""
+        return f"{self.prefix}gates:shut"
 
     def expiring(self) -> str:
         """zset: refs of finished tasks by the end of their TTL; permanent, trimmed by REAP."""

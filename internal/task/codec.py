@@ -21,6 +21,7 @@ from internal.task.event import encode
 from internal.task.model import (
     Failure,
     Iteration,
+    Permit,
     Priority,
     Reason,
     Task,
@@ -73,6 +74,7 @@ def decode_task(fields: Hash, iterations: Hash | None = None) -> Task:
         pr_heads=tuple(fields.get("pr_heads", "").split()),
         trace_id=fields.get("trace_id"),
         wait=_wait(fields),
+        permit=_permit(fields),
         cancel_requested="cancel" in fields,
         started_at=_time(fields.get("started_at")),
         finished_at=_time(fields.get("finished_at")),
@@ -230,7 +232,28 @@ def _options(members: dict[str, Any]) -> PullRequestOptions:
 def _wait(fields: Hash) -> Wait | None:
     if "wait_reason" not in fields:
         return None
-    return Wait(reason=fields["wait_reason"], until=_time(fields.get("wait_until")))
+    where, _, gate = fields.get("at", "").partition(" ")
+    if where == "list":  # in its place, while its whole tenant waits
+        gate = f"tenant:{fields['tenant']}"
+    return Wait(
+        reason=fields["wait_reason"],
+        until=_time(fields.get("wait_until")),
+        gate=gate if where in {"gate", "list"} else None,
+    )
+
+
+def _permit(fields: Hash) -> Permit | None:
+    """None as well when a script of a release without permits has claimed it since."""
+    token, _, deadline = fields.get("permit", "").partition(" ")
+    if not token or token != fields.get("token"):
+        return None
+    lines = (fields.get("gates", "") + fields.get("admitted", "")).splitlines()
+    return Permit(
+        attempt=int(fields["attempt"]),
+        granted_at=from_millis(int(fields["granted_at"])),
+        deadline=_time(deadline or None),
+        gates=tuple(line.split(" ", 2)[2] for line in lines if " " in line),
+    )
 
 
 def _time(millis: str | None) -> datetime | None:

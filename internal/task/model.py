@@ -108,6 +108,20 @@ class Wait:
 
     reason: str
     until: datetime | None = None
+    gate: str | None = None
+    """The key of the gate it waits at, when it waits at one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Permit:
+    """What a claim allows. Its loss ends the run: every write is fenced by its token."""
+
+    attempt: int
+    granted_at: datetime
+    deadline: datetime | None
+    """When an agent's time is over; None for a create-pr, whose steps have limits of their own."""
+    gates: tuple[str, ...]
+    """Keys of the gates it passed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,6 +190,8 @@ class Task:
     """Commit ids that its branch at the remote may be at by our doing, oldest first."""
     trace_id: str | None = None
     wait: Wait | None = None
+    permit: Permit | None = None
+    """While it is claimed."""
     cancel_requested: bool = False
     started_at: datetime | None = None
     finished_at: datetime | None = None

@@ -18,6 +18,7 @@ from redis.asyncio import Redis
 from redis.client import Redis as SyncRedis
 
 from internal.agent.model import NO_USAGE, Usage
+from internal.control.gate import Gate, encode_gates
 from internal.errors import Conflict, Fenced
 from internal.ids import random_token
 from internal.rdb.keys import Keys
@@ -152,6 +153,24 @@ class TaskQueue:
         for name, value in fields.items():
             args += [name, storable(value)]
         _judge(await self._run(scripts.TRANSITION, args))
+
+    async def admit(
+        self, claim: Claim, candidates: Sequence[Sequence[Gate]], operation: str
+    ) -> int | None:
+        """
+        Pass gates that only this worker knows; the index of the first of *candidates* that is open.
+
+        None when none is: the task was given back, uncharged, and waits at the gate that opens
+        first. What is taken is released with the claim. *candidates* are at least one, in order of
+        preference. Repeat it with the same *operation* until it answers.
+
+        Raises:
+            Fenced: the claim is not the task's any more.
+            CancelAccepted: end the run instead.
+        """
+        args = [ref_of(claim), claim.token, operation, *map(encode_gates, candidates)]
+        reply = _judge(await self._run(scripts.ADMIT, args))
+        return None if reply[0] == "parked" else int(reply[1])
 
     async def append(self, claim: Claim, batch: int, events: Sequence[NewEvent]) -> int:
         """

@@ -19,14 +19,15 @@ _FROM = {"ground": "internal.rdb", "post": "internal.webhook"}
 """Parts of other packages: what all scripts stand on, and how a delivery is written."""
 
 
-def _library(last: str) -> str:
+def library(last: str) -> str:
+    """The parts of the library up to *last*, as the source in front of a script."""
     parts = _PARTS[: _PARTS.index(last) + 1]
     texts = [load_lua(_FROM.get(part, "internal.task"), f"lua/lib/{part}") for part in parts]
     return state.as_lua() + buckets.as_lua() + "".join(texts)
 
 
 def _script(name: str, *, needs: str) -> Script:
-    return Script(load_lua("internal.task", f"lua/{name}"), library=_library(needs))
+    return Script(load_lua("internal.task", f"lua/{name}"), library=library(needs))
 
 
 ENQUEUE = _script("enqueue", needs="lists")
@@ -35,6 +36,7 @@ HEARTBEAT = _script("heartbeat", needs="registry")
 TRANSITION = _script("transition", needs="events")
 APPEND = _script("append", needs="events")
 SPEND = _script("spend", needs="spending")
+ADMIT = _script("admit", needs="runs")
 FINISH = _script("finish", needs="restore")
 FINISH_PR = _script("finish_pr", needs="restore")
 HANDBACK = _script("handback", needs="runs")
@@ -44,4 +46,5 @@ PUBLISH = _script("publish", needs="restore")
 CANCEL = _script("cancel", needs="restore")
 DELETE = _script("delete", needs="runs")
 REAP = _script("reap", needs="homes")
+LIMITS = _script("limits", needs="ground")
 REGISTER = _script("register", needs="homes")

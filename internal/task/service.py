@@ -98,7 +98,7 @@ class TaskService:
             spec,
             task,
             self._box,
-            gates=self._gates(spec.tenant, spec.repo_url),
+            gates=self._gates(spec.tenant, spec.repo_url, spec.config.cli),
             state_ttl_seconds=self._state_ttl_seconds,
             public_url=self._public_url,
         )
@@ -167,7 +167,7 @@ class TaskService:
             NotFound, Conflict (it is not finished).
         """
         known = await self.get(tenant, task)
-        gates = self._gates(tenant, known.repo_url)
+        gates = self._gates(tenant, known.repo_url, known.config.cli)
         reply = await self._store.instruct(f"{tenant}/{task}", random_token(), prompt, gates)
         self._judge(reply, "instructed")
         return await self.get(tenant, task)
@@ -180,7 +180,7 @@ class TaskService:
             NotFound, Conflict (it did not fail).
         """
         known = await self.get(tenant, task)
-        gates = self._gates(tenant, known.repo_url)
+        gates = self._gates(tenant, known.repo_url, known.config.cli)
         reply = await self._store.retry(f"{tenant}/{task}", random_token(), gates)
         self._judge(reply, "retried")
         return await self.get(tenant, task)
@@ -273,8 +273,9 @@ class TaskService:
         packed = base64.b64decode(str(answer["diff"]))
         return await asyncio.to_thread(diffstore.unpack, packed), bool(answer["complete"])
 
-    def _gates(self, tenant: Tenant, repo_url: str) -> str:
-        return encode_gates(gates_for(tenant=tenant, repo_key=parse_remote(repo_url).key))
+    def _gates(self, tenant: Tenant, repo_url: str, agent: str) -> str:
+        repo_key = parse_remote(repo_url).key
+        return encode_gates(gates_for(tenant=tenant, repo_key=repo_key, agent=agent))
 
     @staticmethod
     def _judge(reply: Reply, participle: str) -> Reply:

@@ -174,11 +174,12 @@ class TaskStore:
         key = self._keys.usage_of_day(tenant, day)
         return cast(dict[str, str], await self._redis.hgetall(key))
 
-    async def set_limits(self, limits: Mapping[str, int]) -> None:
-        """Write gate limits; a repeat changes nothing."""
-        await self._redis.hset(
-            self._keys.limits(), mapping={gate: str(most) for gate, most in limits.items()}
-        )
+    async def set_limits(self, limits: Mapping[str, float]) -> None:
+        """
+        LIMITS: these are the limits and weights from now on; what is left out is none any more.
+        """
+        flat = [part for field, most in limits.items() for part in (field, most)]
+        await scripts.LIMITS(self._redis, [self._keys.prefix], flat)
 
     async def _write(self, script: Script, args: Sequence[str | int | float]) -> Reply:
         reply = await script.durable(

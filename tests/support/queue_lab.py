@@ -44,6 +44,10 @@ LEASE_SECONDS = 9.0
 STATE_TTL_SECONDS = 604_800
 
 _HOST = "https://example.org/"
+_SHUT = Script(
+    "shut_gate(ARGV[1], tonumber(ARGV[2]) or ARGV[2], ARGV[3]) return {'ok'}",
+    library=CLOCK_SOURCE + scripts.library("gates"),
+)
 _NAMES = [name for name, value in vars(scripts).items() if isinstance(value, Script)]
 
 
@@ -186,7 +190,7 @@ class Lab:
         )
 
     def gates(self, tenant: str, repo: str = "r") -> str:
-        return encode_gates(gates_for(tenant=tenant, repo_key=repo))
+        return encode_gates(gates_for(tenant=tenant, repo_key=repo, agent="demo"))
 
     async def instruct(self, ref: str, operation: str | None = None) -> Answer:
         operation = operation or f"op{next(self._ids)}"
@@ -207,6 +211,11 @@ class Lab:
     async def subscribe(self, endpoint: str, events: str, *, tenant: str = "default") -> None:
         """Register a webhook endpoint for *events* (types with a blank between)."""
         await self.redis.hset(self.keys.webhook_endpoints(tenant), endpoint, events)
+
+    async def shut(self, gate: str, *, seconds: float | None = None) -> None:
+        """As JUDGE and SIGNAL do: shut an `until` gate for so long, or until it is released."""
+        until = "released" if seconds is None else await self.now() + int(seconds * 1000)
+        await _SHUT(self.redis, [self.keys.prefix], [gate, until, "it broke"])
 
     # -- what workers do
 

@@ -44,7 +44,7 @@ _NUMBERS = (
 _OF_A_RUN = (
     "spent",
     *("token", "worker", "claim", "batch", "pushing", "cancel", "prev", "lost_work", "pr_options"),
-    *("at", "since", "wait_reason", "wait_until", "waited"),
+    *("at", "since", "wait_reason", "wait_until", "waited", "permit", "admitted"),
 )
 """Fields that a finished task does not have."""
 
@@ -172,7 +172,9 @@ def _check_leases(world: World) -> None:
     for ref, task in leased.items():
         by_worker.setdefault(task["worker"], set()).add(ref)
         for line in task["gates"].splitlines():
-            gates.setdefault(line.split(" ", 2)[2], set()).add(ref)
+            kind, _, key = line.split(" ", 2)
+            if kind == "cap":
+                gates.setdefault(key, set()).add(ref)
         publishes = task["kind"] == "publish"
         assert (task["status"] == "creating_pr") if publishes else (task["status"] in CLAIMED)
     assert held == by_worker

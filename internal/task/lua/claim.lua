@@ -54,16 +54,22 @@ local function head_of(tenant, suffixes)
   return found
 end
 
-local function take(t, gates)
+-- What the claim allows: whose token it is, and until when an agent may run (ms).
+local function permit(f)
+  local seconds = f.kind ~= 'publish' and string.match(f.config or '', '"timeout_seconds":(%d+)')
+  return seconds and token .. ' ' .. text(NOW + seconds * 1000) or token
+end
+
+local function take(t, gates, limits)
   local f = t.f
-  for _, gate in ipairs(gates) do redis.call('SADD', gate_key(gate.key, 'held'), t.ref) end
+  take_gates(t, gates, limits, token)
   redis.call('ZADD', P .. 'leases', NOW + lease, t.ref)
   redis.call('SADD', P .. 'held:' .. worker, t.ref)
   redis.call('SET', P .. 'claim:' .. token, t.ref, 'PX', lease)
   redis.call('ZREM', P .. 'queued', t.ref)
   clear(t, 'at', 'wait_reason', 'wait_until', 'waited')
   set(t, {token = token, worker = worker, claim = claim, attempt = f.attempt + 1, batch = 0,
-    granted_at = NOW, started_at = f.started_at or NOW})
+    granted_at = NOW, started_at = f.started_at or NOW, permit = permit(f)})
   if f.attempt == '1' then observe('queue_wait:' .. lane, QUEUE_WAIT, (NOW - tonumber(f.since)) / 1000) end
   if f.kind ~= 'publish' then
     set_state(t, 'cloning', ',"attempt":' .. f.attempt .. ',"worker":' .. quote(worker))
@@ -88,14 +94,14 @@ end
 -- Claim, park or drop the task at the head of a tenant's list; returns the task when it was claimed.
 local function serve(tenant, head, virtual_time, suffixes)
   local t = read(tenant .. '/' .. head.id, 'at', 'status', 'kind', 'priority', 'gates', 'since', 'seq', 'attempt', 'started_at',
-    'waited')
+    'waited', 'config')
   if t.f.at ~= 'list ' .. lane .. ' ' .. head.suffix then       -- no such task any more
     redis.call('LPOP', head.list)
     return leave_if_empty(lane, head.suffix, tenant)
   end
   local gates = gates_of(t)
-  local limits, weight = limits_of(gates, 'weight:' .. tenant)
-  local closed = closed_gate(gates, limits)
+  local limits, own, weight = limits_of(gates, 'weight:' .. tenant, 'weight:*')
+  local closed, opens = closed_gate(gates, limits)
   if closed == 'tenant:' .. tenant then                         -- the tenant waits, with all its lists
     for _, suffix in ipairs(suffixes) do park_flow(closed, lane, suffix, tenant) end
     wait_for(t, t.f.at, 'cap')
@@ -103,12 +109,12 @@ local function serve(tenant, head, virtual_time, suffixes)
   end
   redis.call('LPOP', head.list)
   if closed then
-    park(t, closed)
+    park(t, closed, opens)
     leave_if_empty(lane, head.suffix, tenant)
     return save(t)
   end
-  take(t, gates)
-  charge(tenant, virtual_time, weight, suffixes)
+  take(t, gates, limits)
+  charge(tenant, virtual_time, own or weight, suffixes)
   leave_if_empty(lane, head.suffix, tenant)
   return t
 end

@@ -85,15 +85,17 @@ local function promote_due()
   return #refs
 end
 
--- A limit may have been raised, or what a release let go on may have been cancelled.
+-- Time passes, a limit may have been raised, or what a release let go on may have been cancelled.
 local function check_gates()
   local left = LIMIT
-  for _, gate in ipairs(redis.call('ZRANGE', P .. 'gates:parked', 0, LIMIT - 1)) do
+  for _, key in ipairs(redis.call('ZRANGE', P .. 'gates:parked', 0, LIMIT - 1)) do
     if left <= 0 then break end
-    redis.call('ZADD', P .. 'gates:parked', 'XX', NOW, gate)    -- to the end: the others come first next time
-    local free = places_left(gate, limits_of({{key = gate}})[1])
-    if free > 0 then left = left - unpark(gate, math.min(free, left)) end
+    redis.call('ZADD', P .. 'gates:parked', 'XX', NOW, key)     -- to the end: the others come first next time
+    local gate = {key = key, kind = kind_of(key), cost = 1}
+    local room = room_of(gate, limits_of({gate})[1])
+    if room >= 1 then left = left - unpark(key, math.floor(math.min(room, left))) end
   end
+  redis.call('ZREMRANGEBYSCORE', P .. 'gates:shut', '-inf', NOW - FORGET)
 end
 
 local function check_homes(quiet)

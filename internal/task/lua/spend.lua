@@ -7,16 +7,15 @@ if not t.f.token or t.f.token ~= ARGV[2] then return {'fenced'} end
 spend(t, 3)
 save(t)
 
-local out = {'ok'}
-for _, gate in ipairs(gates_of(t)) do
-  if gate.kind == 'budget' then
-    local class = string.match(gate.key, '^budget:%a+:') .. '*'
+local out, gates = {'ok'}, gates_of(t)
+local limits = limits_of(gates)
+for n, gate in ipairs(gates) do
+  if gate.kind == 'budget' and limits[n] then
     local spent = redis.call('HMGET', P .. 'spent:' .. gate.key .. ':' .. today(), 'usd', 'tokens')
     for i, unit in ipairs({'usd', 'tokens'}) do
-      local set_ = redis.call('HMGET', P .. 'limits', gate.key .. ':' .. unit, class .. ':' .. unit)
-      local limit = set_[1] or set_[2] or '0'
-      if (tonumber(limit) or 0) > 0 then
-        for _, word in ipairs({gate.key, unit, spent[i] or '0', limit}) do out[#out + 1] = word end
+      local limit = limits[n][unit]
+      if limit then
+        for _, word in ipairs({gate.key, unit, spent[i] or '0', tostring(limit)}) do out[#out + 1] = word end
       end
     end
   end

@@ -75,7 +75,8 @@ class QueueMachine(QueueHistory):
 
     @initialize(tenant_cap=st.integers(0, 2), repo_cap=st.integers(0, 1), tasks=st.integers(2, 5))
     def begin(self, tenant_cap: int, repo_cap: int, tasks: int) -> None:
-        self.do(self.lab.store.set_limits({"tenant:*": tenant_cap, "repo:*": repo_cap}))
+        self.limits = {"tenant:*": tenant_cap, "repo:*": repo_cap}
+        self.do(self.lab.store.set_limits(self.limits))
         self.do(self.lab.subscribe("e1", " ".join(EventType), tenant="a"))
         for n in range(tasks):
             self._create(_TENANTS[n % 2], _REPOS[n % 3 % 2], Priority.NORMAL)
@@ -264,7 +265,8 @@ class QueueMachine(QueueHistory):
         self.do(self.lab.sleep(self._one_of([1, 4, 9, 20])))
 
     def limit(self) -> None:
-        self.do(self.lab.store.set_limits({self._one_of(_GATES): self._one_of([0, 1, 2])}))
+        self.limits[self._one_of(_GATES)] = self._one_of([0, 1, 2])
+        self.do(self.lab.store.set_limits(self.limits))
 
     def lose_replies(self) -> None:
         """From now on the client library sends each script twice, or not."""

@@ -67,11 +67,12 @@ local function wait_for(t, at, reason, until_ms)
     emit(t, 'system', 'waiting', '{"reason":"' .. reason .. '","until":' .. when .. '}')
   end
 end
-local function park(t, gate)
+-- opens: when the gate has room for it (ms), where that is known
+local function park(t, gate, opens)
   local score = (PRIORITY[t.f.priority] + 1) * 1e13 + tonumber(t.f.since)
   redis.call('ZADD', gate_key(gate, 'parked'), score, 'task ' .. t.ref)
   redis.call('ZADD', P .. 'gates:parked', 'NX', NOW, gate)
-  wait_for(t, 'gate ' .. gate, 'cap')
+  wait_for(t, 'gate ' .. gate, wait_reason(gate), opens)
 end
 -- The whole tenant waits at its own gate; its tasks stay in their lists.
 local function park_flow(gate, lane, suffix, tenant)

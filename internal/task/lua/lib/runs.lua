@@ -27,11 +27,14 @@ local function release(t)
   if t.f.worker then redis.call('SREM', P .. 'held:' .. t.f.worker, t.ref) end
   if t.f.token then redis.call('DEL', P .. 'claim:' .. t.f.token) end
   local waiting = redis.call('EXISTS', P .. 'gates:parked') == 1
+  local caps_only = t.f.permit and string.match(t.f.permit, '^%S+') == t.f.token  -- else a script of before took all as caps
   for _, gate in ipairs(gates_of(t)) do
-    if redis.call('SREM', gate_key(gate.key, 'held'), t.ref) == 1 and waiting
-      and redis.call('ZSCORE', P .. 'gates:parked', gate.key) then unpark(gate.key, 1) end
+    local held = (gate.kind == 'cap' or not caps_only) and redis.call('SREM', gate_key(gate.key, 'held'), t.ref) == 1
+    if waiting and (held or gate.kind == 'until') and redis.call('ZSCORE', P .. 'gates:parked', gate.key) then
+      if gate.kind ~= 'until' or step_back(t, gate) > 0 then unpark(gate.key, 1) end
+    end
   end
-  clear(t, 'token', 'worker', 'claim', 'batch', 'pushing')
+  clear(t, 'token', 'worker', 'claim', 'batch', 'pushing', 'permit', 'admitted')
 end
 
 local function retain(t)
