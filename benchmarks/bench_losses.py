@@ -63,9 +63,10 @@ async def run(scale: Scale) -> Table:
         rows=[_row(losses) for losses in found],
         notes=(
             f"{scale.loss_count:,} jobs of 20 ms, one at a time; the worker is killed"
-            f" {_LIFE_SECONDS:.0f} s after its first job and started again, {scale.loss_kills} times at most; fsync always;"
-            f" {_AT_A_TIME} queues at a time. A job is in the ledger (a file) when it starts and"
-            " when it ends. Late acknowledgement is on wherever there is one.",
+            f" {_LIFE_SECONDS:.0f} s after its first job and started again, at most"
+            f" {scale.loss_kills} times; fsync always; {_AT_A_TIME} queues at a time.",
+            "A job is in the ledger (a file) when it starts and when it ends. Late acknowledgement"
+            " is on wherever there is one.",
             "No queue can keep a job from starting twice when its worker dies in between; what"
             " CodeForge promises is that one run is recorded.",
             *(f"{peer.title}: {peer.settings}." for peer in present),
