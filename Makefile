@@ -5,13 +5,14 @@
 #   make lint         style, import contracts, spelling, types
 #   make bench        the benchmarks of docs/benchmarks.md                    (BENCH="submit sse")
 #   make peers        other queues, for `make bench BENCH="peers losses"`
+#   make chaos        tasks under kill -9 and network faults, docs/reliability.md (TASKS=20000 SEED=1)
 #   make test-agents  real agent CLIs against a scripted model server; needs npm
 #   make lock         renew requirements/*.lock                               (LOCK="--upgrade")
 #   make clean        remove everything that make and the tools have made
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types bench peers test-agents lock clean
+.PHONY: help demo test lint types bench peers chaos test-agents lock clean
 .DELETE_ON_ERROR:
 
 VENV := .venv
@@ -20,6 +21,8 @@ JOBS := 4
 TESTS := tests
 DEMO :=
 BENCH :=
+TASKS := 20000
+SEED := 1
 LOCK :=
 
 # The first one that is new enough and can make virtual environments.
@@ -60,6 +63,9 @@ peers: $(patsubst requirements/peers/%.lock,.venv-peers/%/stamp,$(wildcard requi
 	"$(PYTHON)" -m venv $(@D)
 	$(@D)/bin/python -m pip --disable-pip-version-check --no-input install --quiet --require-hashes --no-deps -r $<
 	@touch $@
+
+chaos: $(VENV)/test.stamp
+	$(BIN)/python -m tests.support.chaos_round --tasks $(TASKS) --seed $(SEED)
 
 test-agents: $(VENV)/test.stamp
 	if [ -x tests/agents/install.sh ]; then tests/agents/install.sh; fi
