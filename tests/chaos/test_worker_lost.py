@@ -10,6 +10,7 @@ from internal.task.state import State
 from tests.support.chaos_cli import quick_cli
 from tests.support.chaos_process import WorkerProcess
 from tests.support.chaos_site import Site
+from tests.support.git_http import git_http_server
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.chaos
@@ -47,6 +48,27 @@ async def test_promise_3_fault_a1_a_killed_worker_costs_its_own_tasks_one_life_e
     await site.cancel(innocent)
     await site.settle()
     assert neighbour.exit_status is None
+
+
+async def test_promise_2_a_worker_killed_while_it_clones_leaves_nothing_half(site: Site) -> None:
+    """The next one makes the mirror and the tree anew; no file of the dead claim stays."""
+    with git_http_server(site.repo.path.parent) as remote:
+        remote.packs_may_go.clear()
+        dying = await site.start()
+        task = await site.submit("write mine.txt: x", repo_url=remote.url(site.repo.path.name))
+        await until("the clone has begun", lambda: any("upload" in r for r in remote.requests))
+
+        dying.kill()
+        remote.packs_may_go.set()
+        await site.start()
+        found = await site.finished(task)
+
+    assert (found.status, found.lost, found.attempt) == (State.COMPLETED, 1, 2)
+    assert b"mine.txt" in await site.patch(task)
+    assert (await site.names(task)).count("git/clone_completed") == 1
+    await site.start()  # a worker that starts sweeps
+    await until("the dead claim is swept", lambda: len(site.claims_on_disk(task)) == 1)
+    await site.settle()
 
 
 async def test_promise_8_a_stopped_workers_agent_freezes_and_nothing_of_it_counts(
