@@ -53,6 +53,10 @@ class Keys:
         """hash: task id and request hash of an Idempotency-Key; TTL 24 h."""
         return f"{self.prefix}tenant:{tenant}:idempotency:{key}"
 
+    def dedup(self, tenant: str, digest: str) -> str:
+        """zset: unfinished tasks of one deduplication key, by creation; TTL 90 days."""
+        return f"{self.prefix}tenant:{tenant}:dedup:{digest}"
+
     def usage_of_day(self, tenant: str, day: str) -> str:
         """hash: tokens and cost of one day (`yyyy-mm-dd`, UTC); TTL 48 h."""
         return f"{self.prefix}tenant:{tenant}:usage:{day}"

@@ -195,8 +195,9 @@ class InputListener:
                 idempotency_key=f"input:{body.correlation_id or entry.id}",
                 request_hash=request_hash(json.dumps(members, sort_keys=True).encode()),
             )
-        if not submitted.repeated:
-            await self._audit.record(_OPERATOR, "task.submit", submitted.task.id)
+        if submitted.joined or not submitted.repeated:
+            act = "task.join" if submitted.joined else "task.submit"
+            await self._audit.record(_OPERATOR, act, submitted.task.id)
         log.info("input.accepted", task_id=submitted.task.id, repeated=submitted.repeated)
         return {"task_id": submitted.task.id, "status": submitted.task.status}
 

@@ -57,8 +57,11 @@ def status_of(error: CodeforgeError) -> int:
 
 
 def problem_body(error: CodeforgeError) -> dict[str, Any]:
-    """The error as clients see it, without the request id: `error`, `message` and `fields`."""
-    body: dict[str, Any] = {"error": error.error_code, "message": error.message}
+    """
+    The error as clients see it, without the request id: `error`, `message`, `fields`, and the
+    members that a narrower error adds.
+    """
+    body: dict[str, Any] = {"error": error.error_code, "message": error.message, **error.details}
     if isinstance(error, Invalid) and error.fields:
         body["fields"] = error.fields
     return body

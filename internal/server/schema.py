@@ -25,7 +25,7 @@ from internal.server.deps import TaskRules
 from internal.server.fields import Body, http_url, key_name, printable_ascii, rules_of
 from internal.server.schema_mcp import MAX_SERVERS, McpServerBody, distinct_names
 from internal.server.schema_pulls import PullRequestBody
-from internal.task.model import Priority, TaskConfig, TaskSpec, Tenant
+from internal.task.model import Dedup, DedupPolicy, Priority, TaskConfig, TaskSpec, Tenant
 
 _MAX_INT = 2**31 - 1
 _MAX_LABELS = 16
@@ -151,6 +151,16 @@ class TaskConfigBody(Body):
     retries: NotYet = None
 
 
+class DedupBody(Body):
+    """`dedup` of a new task."""
+
+    key: Annotated[str, StringConstraints(min_length=1, max_length=128)]
+    policy: Literal["coalesce", "latest_wins", "reject"]
+
+    def dedup(self) -> Dedup:
+        return Dedup(key=self.key, policy=DedupPolicy(self.policy))
+
+
 class NewTask(Body):
     """What every request for a new task can say; checked with `TaskRules` as context."""
 
@@ -162,7 +172,7 @@ class NewTask(Body):
     priority: Literal["low", "normal", "high"] | None = None
     config: TaskConfigBody | None = None
     provider_key: Annotated[str, AfterValidator(_unless_empty(_check_key_name))] | None = None
-    dedup: NotYet = None
+    dedup: DedupBody | None = None
 
     def spec(self, tenant: Tenant, rules: TaskRules) -> TaskSpec:
         """What the service takes: defaults filled in, times clamped."""
@@ -180,6 +190,7 @@ class NewTask(Body):
             mcp_servers=tuple(
                 server.server() for server in (self.config and self.config.mcp_servers) or ()
             ),
+            dedup=self.dedup.dedup() if self.dedup else None,
         )
 
 

@@ -84,6 +84,24 @@ class TaskConfig:
     """What every pull request of the task is like, unless its create-pr says otherwise."""
 
 
+class DedupPolicy(StrEnum):
+    """What a new task does while another one with its deduplication key is not finished."""
+
+    COALESCE = "coalesce"
+    """Shares that task and its result."""
+    LATEST_WINS = "latest_wins"
+    """Cancels it, and waits until its process is gone."""
+    REJECT = "reject"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dedup:
+    """A deduplication key, of the tenant that submits with it."""
+
+    key: str
+    policy: DedupPolicy
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskSpec:
     """A checked request for a new task: what `TaskService.submit` takes."""
@@ -100,6 +118,7 @@ class TaskSpec:
     provider_key: str | None = None
     """Name of a registered key, for the repository's host."""
     mcp_servers: tuple[McpServer, ...] = ()
+    dedup: Dedup | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from internal.telemetry import buckets
 
 _PARTS = (
     *("ground", "base", "counters", "registry", "events", "gates"),
-    *("spending", "lists", "post", "runs", "restore", "homes"),
+    *("spending", "lists", "post", "runs", "restore", "dedup", "homes"),
 )
 _FROM = {"ground": "internal.rdb", "post": "internal.webhook"}
 """Parts of other packages: what all scripts stand on, and how a delivery is written."""
@@ -31,6 +31,8 @@ def _script(name: str, *, needs: str) -> Script:
 
 
 ENQUEUE = _script("enqueue", needs="lists")
+ENQUEUE_ONCE = _script("enqueue", needs="dedup")
+"""The same for a task with a deduplication key: it can end others, which takes more library."""
 CLAIM = _script("claim", needs="lists")
 HEARTBEAT = _script("heartbeat", needs="registry")
 TRANSITION = _script("transition", needs="events")

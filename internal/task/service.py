@@ -35,10 +35,14 @@ from internal.task.submission import new_task_fields
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submitted:
-    """An accepted task; `repeated` when the same idempotency key had made it before."""
+    """
+    An accepted task; `repeated` when it was there before: made by the same idempotency key, or
+    `joined` by its deduplication key.
+    """
 
     task: Task
     repeated: bool
+    joined: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +94,8 @@ class TaskService:
         *request_hash* tells whether a repeated *idempotency_key* (kept 24 h) asks for the same.
 
         Raises:
-            Conflict: the key was used with another request, or its task was deleted since.
+            Conflict: the key was used with another request, or its task was deleted since; or the
+                holder of the deduplication key (`task_id`) stands against it.
             Unavailable: stored, but on too few replicas; repeat with the same key.
         """
         task = sortable_id()
@@ -110,16 +115,25 @@ class TaskService:
             request_hash=request_hash,
         )
         fault_point("task_stored")
-        if reply.word == "conflict":
-            raise _reused("This Idempotency-Key was used for another request.")
-        if reply.word == "deleted":
-            raise _reused("The task of this Idempotency-Key was deleted.")
-        if reply.word == "dup":
-            known = await self.get(spec.tenant, str(reply.rest[0]))
-            return Submitted(task=known, repeated=True)
+        if reply.word != "ok":
+            return await self._not_new(spec.tenant, reply.word, str(reply.rest[0]))
         made = {"id": task, "tenant": spec.tenant, "created_at": reply.rest[0], **fields}
         stored = {name: str(value) for name, value in made.items()}
         return Submitted(task=decode_task(stored), repeated=False)
+
+    async def _not_new(self, tenant: Tenant, word: str, known: str) -> Submitted:
+        match word:
+            case "conflict":
+                raise _reused("This Idempotency-Key was used for another request.")
+            case "deleted":
+                raise _reused("The task of this Idempotency-Key was deleted.")
+            case "duplicate":
+                raise _duplicate("Another task with this dedup.key is not finished.", known)
+            case "full":
+                raise _duplicate("The task with this dedup.key can tell no more callbacks.", known)
+            case _:
+                task = await self.get(tenant, known)
+                return Submitted(task=task, repeated=True, joined=word == "joined")
 
     async def find_submitted(
         self, tenant: Tenant, idempotency_key: str, request_hash: str
@@ -288,3 +302,7 @@ class TaskService:
 
 def _reused(message: str) -> Conflict:
     return Conflict(message, code="idempotency_conflict")
+
+
+def _duplicate(message: str, task: str) -> Conflict:
+    return Conflict(message, code="duplicate", task_id=task)

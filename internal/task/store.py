@@ -56,7 +56,10 @@ class TaskStore:
         request_hash: str = "",
         idempotency_seconds: int = 86_400,
     ) -> Reply:
-        """ENQUEUE; words: ok (ms of its creation), dup, conflict, deleted (with the known id)."""
+        """
+        ENQUEUE; words: ok (ms of its creation); with the known id: dup, conflict, deleted, and for
+        a deduplication key joined, full, duplicate.
+        """
         flat: list[str | int | float] = [
             tenant,
             task,
@@ -66,7 +69,8 @@ class TaskStore:
         ]
         for name, value in fields.items():
             flat += [name, value]
-        return await self._write(scripts.ENQUEUE, flat)
+        script = scripts.ENQUEUE_ONCE if "dedup" in fields else scripts.ENQUEUE
+        return await self._write(script, flat)
 
     async def instruct(self, ref: str, operation: str, prompt: str, gates: str) -> Reply:
         """INSTRUCT; words: ok (iteration), illegal (state), missing."""

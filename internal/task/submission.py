@@ -37,6 +37,9 @@ def new_task_fields(
         fields["provider_key"] = spec.provider_key
     if spec.callback_url:
         fields["callback_url"] = spec.callback_url
+    if spec.dedup:
+        fields["dedup"] = hashlib.sha256(spec.dedup.key.encode()).hexdigest()[:32]
+        fields["dedup_policy"] = spec.dedup.policy.value
     fields |= _trace_fields()
     secrets = {
         "access_token": spec.access_token,

@@ -25,6 +25,7 @@ from internal.task.model import Claim, Priority, Reason
 from internal.task.pullrequest import NotPublished
 from internal.task.queue import Lane
 from internal.task.state import State
+from internal.task.store import Reply as Answer
 from tests.support.queue_lab import LEASE_SECONDS, Lab, published
 from tests.support.queue_model import Known, Worker
 from tests.support.world import World, check, check_at_rest
@@ -88,12 +89,20 @@ class QueueHistory(RuleBasedStateMachine):
         self.zombies.append(claim)
 
     def _create(
-        self, tenant: str, repo: str, priority: Priority, key: str = "", *, callback: bool = True
+        self,
+        tenant: str,
+        repo: str,
+        priority: Priority,
+        key: str = "",
+        *,
+        callback: bool = True,
+        dedup: tuple[str, str] = ("", ""),
     ) -> None:
         task = f"t{next(self.numbers)}"
+        fields = dict(zip(("dedup", "dedup_policy"), dedup, strict=True)) if dedup[0] else {}
         answer = self.do(
             self.lab.submit(
-                tenant, task, repo, priority, callback=callback, key=key, digest=priority
+                tenant, task, repo, priority, callback=callback, key=key, digest=priority, **fields
             )
         )
         known = self.world.values.get(f"tenant:{tenant}:idempotency:{key}")
@@ -102,10 +111,33 @@ class QueueHistory(RuleBasedStateMachine):
             word = "deleted" if gone else "dup"
             assert answer.word == (word if known["hash"] == priority else "conflict")
             assert answer.rest == (known["id"],)
-        else:
+        elif not self._held_off(answer, tenant, *dedup):
             assert answer.word == "ok"
-            gates = (f"tenant:{tenant}", f"repo:{tenant}:{repo}")
-            self.tasks[f"{tenant}/{task}"] = Known(f"{tenant}/{task}", gates)
+            gates: tuple[str, ...] = (f"tenant:{tenant}", f"repo:{tenant}:{repo}")
+            if dedup[0]:
+                gates += (f"dedup:{tenant}:{dedup[0]}",)
+            self.tasks[f"{tenant}/{task}"] = Known(f"{tenant}/{task}", gates, dedup[0])
+
+    def _held_off(self, answer: Answer, tenant: str, key: str, policy: str) -> bool:
+        """Whether a task with this key stands in the way; what it supersedes is cancelled."""
+        holders = [
+            task
+            for task in self.tasks.values()
+            if key and task.dedup == key and not task.is_finished and f"{tenant}/" in task.ref
+        ]
+        holders.sort(key=lambda task: (self.world.document(task.ref)["created_at"], task.ref))
+        shared = [task for task in holders if not task.cancel]
+        if policy == "latest_wins":
+            for task in shared:
+                if not task.pushing and task.claim:
+                    task.cancel = True
+                elif not task.pushing:
+                    task.cancelled(self._look())
+            return False
+        word, found = ("duplicate", holders) if policy == "reject" else ("joined", shared)
+        if found:
+            assert (answer.word, answer.rest) == (word, (found[-1].ref.partition("/")[2],))
+        return bool(found)
 
     def _beat(self, worker: Worker) -> None:
         replies = self.do(self.lab.beat(worker.name, worker.home, worker.claims))

@@ -14,7 +14,7 @@ from internal.task.model import Claim
 from tests.support.world import World
 
 LIVES = 3
-_COUNTS_ON = ("seq", "request", "cancel_op", "iterations_used")
+_COUNTS_ON = ("seq", "request", "cancel_op", "iterations_used", "callbacks")
 """Fields that a restored document may differ in."""
 
 
@@ -24,6 +24,7 @@ class Known:
 
     ref: str
     gates: tuple[str, ...]
+    dedup: str = ""
     status: str = "pending"
     kind: str = "create"
     iteration: int = 1

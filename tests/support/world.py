@@ -126,6 +126,7 @@ def check(world: World) -> None:
     _check_leases(world)
     _check_flows(world)
     _check_indexes(world)
+    _check_dedup(world)
     for ref in world.tasks:
         _check_document(world, ref)
         _check_events(world, ref)
@@ -220,6 +221,18 @@ def _check_indexes(world: World) -> None:
     assert set(world.get("dead")) <= {r for r in finished if world.tasks[r]["status"] == "failed"}
 
 
+def _check_dedup(world: World) -> None:
+    keys: dict[tuple[str, str], set[str]] = {}
+    for ref, task in world.tasks.items():
+        if "dedup" in task and State(task["status"]) not in FINISHED:
+            tenant, _, task_id = ref.partition("/")
+            keys.setdefault((tenant, task["dedup"]), set()).add(task_id)
+    found = {(m[1], m[2]): set(ids) for m, ids in world.matching(r"tenant:([^:]+):dedup:(.*)")}
+    assert found == keys
+    for key, held in world.matching(r"gate:(dedup:.*):held"):
+        assert len(held) == 1, f"{key[1]} is held by {held}"
+
+
 def _check_document(world: World, ref: str) -> None:
     task = world.tasks[ref]
     finished = State(task["status"]) in FINISHED
@@ -276,7 +289,9 @@ def _check_deliveries(world: World, ref: str) -> None:
             if hook in types.split():
                 wanted.add(f"{identifier}_{endpoint}")
     told = {m[1] for m, _ in world.matching(rf"delivery:(evt_{task_id}_\d+\w*)")}
-    assert told == wanted
+    sharers = {name for name in told if re.search(r"_c\d+$", name)}
+    assert told - sharers == wanted
+    _check_sharers(world, ref, sharers)
     assert told == set(world.get(f"{_key(ref)}:deliveries"))
     for delivery in told:
         record = world.values[f"delivery:{delivery}"]
@@ -284,6 +299,17 @@ def _check_deliveries(world: World, ref: str) -> None:
         assert (delivery in world.get("outbox")) == ("status" not in record)
         assert body["type"] == record["event"]
         assert body["task_id"] == task_id
+
+
+def _check_sharers(world: World, ref: str, told: set[str]) -> None:
+    """Who shares a task is told of every end since, by the number of its callback."""
+    task = world.tasks[ref]
+    ends = [e["id"] for e in world.events(ref) if _hook(e) in _TO_CALLBACK]
+    count = len(task.get("callbacks", "").splitlines())
+    _, _, task_id = ref.partition("/")
+    assert told <= {f"evt_{task_id}_{end}_c{n + 1}" for end in ends for n in range(count)}
+    if ends and State(task["status"]) in FINISHED and _hook(world.events(ref)[-1]):
+        assert {f"evt_{task_id}_{ends[-1]}_c{n + 1}" for n in range(count)} <= told
 
 
 _TO_CALLBACK = {"task.completed", "task.failed", "task.pr_created"}

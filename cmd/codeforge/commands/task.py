@@ -42,6 +42,9 @@ def submit(  # noqa: PLR0917 -- options of a command, never called with position
     provider_key: Annotated[
         str | None, typer.Option(help="Registered key for the repository's host.")
     ] = None,
+    dedup: Annotated[
+        str | None, typer.Option(metavar="POLICY:KEY", help="coalesce, latest_wins or reject.")
+    ] = None,
     *,
     create_pr: Annotated[
         bool, typer.Option("--create-pr", help="Publish what completes with changes.")
@@ -72,6 +75,9 @@ def submit(  # noqa: PLR0917 -- options of a command, never called with position
         request["provider_key"] = provider_key
     if label:
         request["labels"] = dict(_pair(text) for text in label)
+    if dedup:
+        policy, _, key = dedup.partition(":")
+        request["dedup"] = {"policy": policy, "key": key}
     with connected(url, token) as client:
         made = client.submit(request, idempotency_key=idempotency_key)
         if not follow:

@@ -62,8 +62,9 @@ class TaskHandlers:
             request_hash=_hash(body) if key else "",
         )
         task = submitted.task
-        if not submitted.repeated:
-            await self._audit.record(caller_of(request), "task.submit", task.id)
+        if submitted.joined or not submitted.repeated:
+            act = "task.join" if submitted.joined else "task.submit"
+            await self._audit.record(caller_of(request), act, task.id)
         location = {"Location": f"{_base(request)}/tasks/{task.id}"}
         if body.wait:
             await self._hub.wait_finished(tenant, task.id, body.wait)

@@ -8,11 +8,4 @@ if not f.status then return {'missing'} end
 if f.cancel_op == op then return {f.cancel and 'cancelling' or 'ok', f.status} end
 if FINISHED[f.status] or f.pushing then return {'illegal', f.status} end
 set(t, {cancel_op = op})
-if f.at then
-  cancel_queued(t)
-  return {'ok', f.status}
-end
-set(t, {cancel = 1})
-save(t)
-redis.call('PUBLISH', P .. 'control', 'cancel ' .. t.ref)
-return {'cancelling', f.status}
+return {cancel_or_ask(t) and 'ok' or 'cancelling', f.status}

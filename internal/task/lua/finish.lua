@@ -11,7 +11,7 @@
 -- Only the holder of the claim changes the usage of all runs, so it adds it up itself.
 local t, op, to, reason, diff = read(ARGV[1], 'status', 'kind', 'token', 'cancel', 'iteration', 'iterations_used', 'seq',
   'worker', 'gates', 'admitted', 'permit', 'retain', 'started_at', 'changes', 'callback_url', 'labels', 'pr_url', 'pr_number',
-  'trace_id', 'traceparent', 'task_url', 'attempt', 'attempts', 'granted_at', 'claim', 'spent', 'usage'),
+  'trace_id', 'traceparent', 'task_url', 'callbacks', 'dedup', 'attempt', 'attempts', 'granted_at', 'claim', 'spent', 'usage'),
   ARGV[3], ARGV[4], ARGV[5], ARGV[18]
 local f, is_letter = t.f, to == 'dead'
 if is_letter then to = 'failed' end

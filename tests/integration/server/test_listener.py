@@ -85,7 +85,10 @@ async def test_a_pushed_task_is_accepted_and_answered(
         (b'{"correlation_id":"c"}', "validation_error", {"repo_url", "prompt"}),
         (payload(correlation_id="c", wait=5), "validation_error", {"wait"}),
         (payload(correlation_id="c", provider_key="k"), "validation_error", {"provider_key"}),
-        (payload(correlation_id="c", dedup={}), "not_available", {"dedup"}),
+        (
+            payload(correlation_id="c", config={"cli": "codex"}),
+            *("not_available", {"config.cli"}),
+        ),
         (payload(correlation_id="c", prompt="x" * 20_000), "bad_request", set[str]()),
     ],
 )

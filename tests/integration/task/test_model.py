@@ -39,6 +39,7 @@ _STEPS = int(os.environ.get("CODEFORGE_MODEL_STEPS", "40"))
 _TENANTS = ("a", "b-1")
 _REPOS = ("r", "s")
 _GATES = ("tenant:*", "tenant:a", "repo:*", "repo:a:r", "weight:a")
+_DEDUP = (("", ""), ("", ""), ("d", "coalesce"), ("d", "latest_wins"), ("d", "reject"))
 _WEIGHTS = {
     "claim": 8,
     "run": 6,
@@ -95,7 +96,9 @@ class QueueMachine(QueueHistory):
     def create(self) -> None:
         key = self._one_of(["", "", "k1", "k2"])
         tenant, repo = self._one_of(_TENANTS), self._one_of(_REPOS)
-        self._create(tenant, repo, self._one_of(list(Priority)), key, callback=self._flip())
+        dedup = self._one_of(_DEDUP)
+        priority, callback = self._one_of(list(Priority)), self._flip()
+        self._create(tenant, repo, priority, key, callback=callback, dedup=dedup)
 
     def instruct(self) -> None:
         self._ask_for_more("instruct")

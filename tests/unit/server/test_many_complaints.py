@@ -8,10 +8,10 @@ import pytest
 
 from internal.errors import Invalid, NotAvailable
 from internal.server.complaints import parse
-from internal.server.deps import TaskRules
+from internal.server.deps import KnownAgent, TaskRules
 from internal.server.schema import CreateTask, Empty
 
-RULES = TaskRules(agents={}, default_agent="demo")
+RULES = TaskRules(agents={"codex": KnownAgent(built=False)}, default_agent="demo")
 
 
 def refuse(**members: object) -> Invalid:
@@ -46,12 +46,13 @@ def test_what_a_later_version_has_is_named_among_thousands() -> None:
     """
     The code `not_available` would be a riddle without the member it is about.
     """
-    members = {"labels": {f"k{number}": 7 for number in range(1_000)}, "dedup": {}}
+    labels = {f"k{number}": 7 for number in range(1_000)}
+    members = {"labels": labels, "config": {"cli": "codex"}}
 
     with pytest.raises(NotAvailable) as caught:
         parse(CreateTask, json.dumps(members).encode(), RULES)
 
-    assert caught.value.fields["dedup"] == "is not available in this version"
+    assert caught.value.fields["config.cli"] == "is an agent of a later version"
     assert len(caught.value.fields) == 51
 
 

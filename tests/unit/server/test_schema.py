@@ -112,7 +112,6 @@ def test_all_complaints_come_at_once() -> None:
 
 
 LATER: list[tuple[dict[str, Any], str]] = [
-    ({"dedup": {"key": "k", "policy": "reject"}}, "dedup"),
     ({"config": {"retries": 2}}, "config.retries"),
     ({"config": {"cli": "codex"}}, "config.cli"),
 ]

@@ -4,7 +4,8 @@
 -- What no run takes back: what was given at creation, and what only counts on.
 local LASTING = {id = 1, tenant = 1, created_at = 1, repo_url = 1, prompt = 1, priority = 1, labels = 1, config = 1,
   provider_key = 1, callback_url = 1, task_url = 1, access_token = 1, ai_api_key = 1, mcp_servers = 1, retain = 1, no_usage = 1,
-  usage_total = 1, unpriced_total = 1, spent = 1, seq = 1, iterations_used = 1, request = 1, cancel_op = 1, prev = 1, pr_heads = 1}
+  usage_total = 1, unpriced_total = 1, spent = 1, seq = 1, iterations_used = 1, request = 1, cancel_op = 1, prev = 1, pr_heads = 1,
+  dedup = 1, callbacks = 1}
 -- What RETRY erases from the row of its iteration. Field `op` stays: a repeated FINISH is known by it.
 local ROW = {'status', 'result', 'failure', 'changes', 'usage', 'unpriced', 'work', 'home', 'started_at', 'ended_at'}
 
@@ -34,6 +35,7 @@ local function begin_run(t, kind, request, gates, traceparent)
     if not LASTING[name] then kept.doc[name] = value end
   end
   if kind == 'instruct' then kept.doc.config = t.f.config end   -- which an instruction may change
+  if kind ~= 'publish' then gates = gates .. dedup_gate(t) end
   lift_retention(t)
   redis.call('ZREM', P .. 'dead', t.ref)
   set(t, {prev = cjson.encode(kept), kind = kind, request = request, gates = gates, since = NOW, attempt = 0, lost = 0, retries = 0})
@@ -91,4 +93,16 @@ local function cancel_queued(t)
   tell_failed(t, 'canceled', CANCELLED, failure)
   put_document_back(t)
   close_run(t)
+end
+
+-- End what is queued, ask the worker of what runs; for what is neither finished nor pushing. Returns whether it ended.
+local function cancel_or_ask(t)
+  if t.f.at then
+    cancel_queued(t)
+    return true
+  end
+  set(t, {cancel = 1})
+  save(t)
+  redis.call('PUBLISH', P .. 'control', 'cancel ' .. t.ref)
+  return false
 end

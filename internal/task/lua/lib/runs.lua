@@ -37,11 +37,24 @@ local function release(t)
   clear(t, 'token', 'worker', 'claim', 'batch', 'pushing', 'permit', 'admitted')
 end
 
+-- Unfinished tasks that were submitted with a deduplication key; each leaves when it ends, and comes back for a follow-up.
+-- The TTL is for what a process of an older version leaves there.
+local function dedup_key(t) return tenant_key(t.tenant, 'dedup:' .. t.f.dedup) end
+local function hold_dedup_key(t)
+  if not t.f.dedup then return end
+  redis.call('ZADD', dedup_key(t), t.f.created_at, t.id)
+  redis.call('EXPIRE', dedup_key(t), 7776000)                   -- 90 days
+end
+-- The gate that lets one run with a key go on at a time, as a line of `gates`.
+local function dedup_gate(t) return t.f.dedup and 'cap 1 dedup:' .. t.tenant .. ':' .. t.f.dedup .. '\n' or '' end
+
 local function retain(t)
+  if t.f.dedup then redis.call('ZREM', dedup_key(t), t.id) end
   for _, name in ipairs({'', ':events', ':iterations', ':work'}) do redis.call('EXPIRE', t.key .. name, t.f.retain) end
   redis.call('ZADD', P .. 'expiring', NOW + tonumber(t.f.retain) * 1000, t.ref)
 end
 local function lift_retention(t)
+  hold_dedup_key(t)
   for _, name in ipairs({'', ':events', ':iterations', ':work'}) do redis.call('PERSIST', t.key .. name) end
   redis.call('ZREM', P .. 'expiring', t.ref)
 end
@@ -53,7 +66,14 @@ local TO_CALLBACK = {['task.completed'] = 1, ['task.failed'] = 1, ['task.pr_crea
 -- event, so it is the same however often this is told. members: JSON text that begins with a comma, or ''
 local function announce(t, event, status, members)
   local f, to = t.f, subscribers(t.tenant, event)
-  if f.callback_url and TO_CALLBACK[event] then to[#to + 1] = {url = f.callback_url} end
+  if TO_CALLBACK[event] then
+    if f.callback_url then to[#to + 1] = {url = f.callback_url} end
+    local number = 0                                            -- of those who share the task
+    for url in string.gmatch(f.callbacks or '', '[^\n]+') do
+      number = number + 1
+      to[#to + 1] = {url = url, name = 'c' .. number}
+    end
+  end
   if #to == 0 then return end
   local body = '{"type":"' .. event .. '","task_id":"' .. t.id .. '","status":"' .. status .. '","iteration":' .. f.iteration
     .. members .. ',"labels":' .. (f.labels or '{}')

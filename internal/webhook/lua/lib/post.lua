@@ -20,7 +20,8 @@ local function trim_deliveries(tenant)
   end
 end
 
--- event: {id, type, tenant, task, trace_id, traceparent, body, asked: '1' when somebody waits for it}; to: list of {url = ...} or {endpoint = ...}
+-- event: {id, type, tenant, task, trace_id, traceparent, body, asked: '1' when somebody waits for it}; 
+-- to: list of {url = ...}, with a name where there are several, or {endpoint = ...}
 local function post(event, to)
   if #to == 0 then return end
   local task = tenant_key(event.tenant, 'task:' .. event.task)
@@ -28,7 +29,8 @@ local function post(event, to)
   redis.call('EXPIRE', task .. ':bodies', DELIVERY_TTL)
   for _, destination in ipairs(to) do
     local endpoint = destination.endpoint or ''
-    local id = endpoint == '' and event.id or event.id .. '_' .. endpoint
+    local name = destination.endpoint or destination.name
+    local id = name and event.id .. '_' .. name or event.id
     redis.call('HSET', P .. 'delivery:' .. id, 'id', id, 'event_id', event.id, 'event', event.type, 'tenant', event.tenant,
       'task_id', event.task, 'endpoint', endpoint, 'url', destination.url or '', 'trace_id', event.trace_id or '',
       'traceparent', event.traceparent or '',
