@@ -344,6 +344,18 @@ async def test_the_gate_of_a_key_lets_one_run_through_whatever_the_policy(lab: L
     assert await lab.run_next()
 
 
+async def test_no_policy_opens_the_gate_of_a_key(lab: Lab) -> None:
+    """Limits are replaced when a process starts; this one is no limit that somebody sets."""
+    await add(lab, "a")
+    await lab.take()
+    await add(lab, "b")
+
+    await lab.store.set_limits({"tenant:*": 0})
+    await lab.reap()
+
+    assert await lab.claim() is None
+
+
 # -- the key itself
 
 
