@@ -13,7 +13,15 @@ from functools import reduce
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+)
 
 from internal.config.values import (
     FractionalSeconds,
@@ -213,6 +221,32 @@ class LimitSettings(Section):
     search_window: int = Field(default=10_000, ge=1)
 
 
+class ShareSettings(Section):
+    """What a tenant, a repository or an agent may have; None: as everybody else, 0: no limit."""
+
+    concurrency: int | None = Field(default=None, ge=0)
+    starts_per_minute: int | None = Field(default=None, ge=0)
+    usd_per_day: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    tokens_per_day: int | None = Field(default=None, ge=0)
+
+
+class TenantShareSettings(ShareSettings):
+    weight: float | None = Field(default=None, ge=0.001, le=1_000_000)
+
+
+_TenantName = Annotated[str, StringConstraints(pattern=r"^(\*|[a-z0-9-]{1,32})$")]
+_AgentName = Annotated[
+    str, AfterValidator(lambda name: name if name == "*" else _known_agent(name))
+]
+
+
+class ControlSettings(Section):
+    policy: str = ""
+    tenants: Annotated[dict[_TenantName, TenantShareSettings], Table] = {}
+    repositories: Annotated[dict[str, ShareSettings], Table] = {}
+    agents: Annotated[dict[_AgentName, ShareSettings], Table] = {}
+
+
 class McpSettings(Section):
     """Empty, as in version A."""
 
@@ -237,6 +271,7 @@ class Settings(Section):
     logging: LoggingSettings = LoggingSettings()
     limits: LimitSettings = LimitSettings()
     mcp: McpSettings = McpSettings()
+    control: ControlSettings = ControlSettings()
 
 
 def leaf_names(section: type[Section] = Settings, above: str = "") -> list[str]:

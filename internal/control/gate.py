@@ -79,8 +79,3 @@ def gates_for(*, tenant: str, repo_key: str, agent: str) -> tuple[Gate, ...]:
 def encode_gates(gates: Sequence[Gate]) -> str:
     """The form stored with a task: one line `<kind> <cost> <key>` each."""
     return "".join(f"{gate.kind} {gate.cost} {gate.key}\n" for gate in gates)
-
-
-def default_limits(*, tenant_concurrency: int, repo_concurrency: int) -> dict[str, int]:
-    """The limits of settings as fields of the `limits` hash; 0 means no cap."""
-    return {"tenant:*": tenant_concurrency, "repo:*": repo_concurrency}

@@ -14,17 +14,18 @@ from dataclasses import dataclass
 from datetime import UTC
 
 from internal.clock import Clock
-from internal.control.gate import encode_gates, gates_for
+from internal.control.gate import encode_gates
+from internal.control.policy import Policy
 from internal.crypto.box import Box
 from internal.errors import Conflict, NotFound
 from internal.fault import fault_point
-from internal.git.remote import parse_remote
 from internal.ids import random_token, sortable_id
 from internal.task import diffstore
 from internal.task.codec import decode_task
 from internal.task.diffstore import StoredDiff
 from internal.task.event import StoredEvent
 from internal.task.eventlog import EventLog
+from internal.task.facts import run_facts
 from internal.task.listing import TaskFilter, TaskPage, list_tasks
 from internal.task.model import Task, TaskSpec, Tenant, Work
 from internal.task.ops import OpKind, Ops
@@ -68,6 +69,7 @@ class TaskService:
         *,
         box: Box,
         clock: Clock,
+        policy: Policy,
         state_ttl_seconds: int,
         public_url: str,
         search_window: int,
@@ -77,6 +79,7 @@ class TaskService:
         self._ops = ops
         self._box = box
         self._clock = clock
+        self._policy = policy
         self._state_ttl_seconds = state_ttl_seconds
         self._public_url = public_url.rstrip("/")
         self._search_window = search_window
@@ -103,7 +106,7 @@ class TaskService:
             spec,
             task,
             self._box,
-            gates=self._gates(spec.tenant, spec.repo_url, spec.config.cli),
+            gates=self._gates(spec),
             state_ttl_seconds=self._state_ttl_seconds,
             public_url=self._public_url,
         )
@@ -180,8 +183,7 @@ class TaskService:
         Raises:
             NotFound, Conflict (it is not finished).
         """
-        known = await self.get(tenant, task)
-        gates = self._gates(tenant, known.repo_url, known.config.cli)
+        gates = self._gates(await self.get(tenant, task))
         reply = await self._store.instruct(f"{tenant}/{task}", random_token(), prompt, gates)
         self._judge(reply, "instructed")
         return await self.get(tenant, task)
@@ -193,8 +195,7 @@ class TaskService:
         Raises:
             NotFound, Conflict (it did not fail).
         """
-        known = await self.get(tenant, task)
-        gates = self._gates(tenant, known.repo_url, known.config.cli)
+        gates = self._gates(await self.get(tenant, task))
         reply = await self._store.retry(f"{tenant}/{task}", random_token(), gates)
         self._judge(reply, "retried")
         return await self.get(tenant, task)
@@ -287,9 +288,8 @@ class TaskService:
         packed = base64.b64decode(str(answer["diff"]))
         return await asyncio.to_thread(diffstore.unpack, packed), bool(answer["complete"])
 
-    def _gates(self, tenant: Tenant, repo_url: str, agent: str) -> str:
-        repo_key = parse_remote(repo_url).key
-        return encode_gates(gates_for(tenant=tenant, repo_key=repo_key, agent=agent))
+    def _gates(self, task: Task | TaskSpec) -> str:
+        return encode_gates(self._policy.gates(run_facts(task)))
 
     @staticmethod
     def _judge(reply: Reply, participle: str) -> Reply:

@@ -22,6 +22,7 @@ from internal.access.resolver import TokenResolver
 from internal.access.store import TokenStore
 from internal.agent.model import Capabilities, Usage
 from internal.clock import SystemClock
+from internal.control.policy import SettingsPolicy
 from internal.control.rate import RateLimiter
 from internal.crypto.box import Box
 from internal.git.model import Changes
@@ -192,6 +193,7 @@ def make_deps(
         ops,
         box=box,
         clock=SystemClock(),
+        policy=SettingsPolicy(tenants={}, repositories={}, agents={}),
         state_ttl_seconds=600,
         public_url="http://server",
         search_window=10_000,

@@ -18,8 +18,10 @@ import structlog
 from redis.asyncio import Redis
 
 from codeforge import __version__
+from codeforge.wiring.policy import open_policy
 from internal.clock import SystemClock
 from internal.config.settings import Settings
+from internal.control.policy import Policy
 from internal.crypto.box import Box
 from internal.crypto.keyring import Keyring
 from internal.egress.client import HttpClient
@@ -85,6 +87,7 @@ class Core:
     settings: Settings
     secrets: Secrets
     keys: Keys
+    policy: Policy
     redis: Redis
     blocking: Redis
     box: Box
@@ -109,8 +112,10 @@ async def open_core(settings: Settings, secrets: Secrets) -> AsyncGenerator[Core
     Connect, check the server and the master key, and make the parts every process has.
 
     Raises:
+        Invalid: the policy that the settings name is missing or broken.
         Invalid, Conflict, Unavailable: Redis is not fit, newer, of another key, or away.
     """
+    policy = open_policy(settings)
     keys = Keys(settings.redis.prefix)
     async with AsyncExitStack() as stack:
 
@@ -129,7 +134,7 @@ async def open_core(settings: Settings, secrets: Secrets) -> AsyncGenerator[Core
         http = await stack.enter_async_context(
             HttpClient(Guard(settings.egress.allow), user_agent=f"CodeForge/{__version__}")
         )
-        yield _core(settings, secrets, redis, blocking, http=http, box=box)
+        yield _core(settings, secrets, policy, redis, blocking, http=http, box=box)
 
 
 async def _admitted(stack: AsyncExitStack, master: MasterKeys, keyring: Keyring) -> Box:
@@ -152,6 +157,7 @@ async def _admitted(stack: AsyncExitStack, master: MasterKeys, keyring: Keyring)
 def _core(
     settings: Settings,
     secrets: Secrets,
+    policy: Policy,
     redis: Redis,
     blocking: Redis,
     *,
@@ -175,6 +181,7 @@ def _core(
         ops,
         box=box,
         clock=SystemClock(),
+        policy=policy,
         state_ttl_seconds=settings.tasks.state_ttl,
         public_url=settings.server.base_url,
         search_window=settings.limits.search_window,
@@ -193,6 +200,7 @@ def _core(
         settings=settings,
         secrets=secrets,
         keys=keys,
+        policy=policy,
         redis=redis,
         blocking=blocking,
         box=box,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from codeforge import __version__
 from codeforge.wiring.core import Core, Loop, git_guard
+from codeforge.wiring.policy import write_limits
 from codeforge.wiring.snapshots import Snapshots
 from internal.access.audit import AuditLog
 from internal.access.registry import TokenRegistry
@@ -50,8 +51,12 @@ async def open_server(
 ) -> AsyncGenerator[Server]:
     """
     The HTTP edge over *core*; *stop* ends its streams with `bye`. *tracing* is for its metrics.
+
+    Raises:
+        Unavailable: Redis is away.
     """
     settings = core.settings
+    await write_limits(core.store, core.policy)
     pubsub = connect(settings.redis.url.get_secret_value(), role="pubsub", max_connections=2)
     history = connect(settings.redis.url.get_secret_value(), role="command", max_connections=8)
     try:

@@ -20,12 +20,12 @@ from codeforge.wiring.collector import find_collector
 from codeforge.wiring.core import Core, Loop, run_loops
 from codeforge.wiring.disk import Disk
 from codeforge.wiring.isolation import open_isolation
+from codeforge.wiring.policy import write_limits
 from codeforge.wiring.publishing import publisher, pull_reader
 from internal.agent import catalog
 from internal.agent.budget import EventLimits
 from internal.clock import SystemClock
 from internal.config.settings import Settings
-from internal.control.gate import default_limits
 from internal.errors import Unavailable
 from internal.ids import sortable_id
 from internal.keys.resolver import KeyResolver
@@ -132,7 +132,7 @@ async def open_worker(
         log.warning("worker.leftovers_ended", processes=ended)
     agents = _agent_host(settings, disk, isolation)
     await agents.probe()
-    await _set_limits(core)
+    await write_limits(core.store, core.policy)
     url = settings.redis.url.get_secret_value()
     subscriber, sync = connect(url, role="pubsub", max_connections=2), connect_sync(url)
     ask = disk.ask(core.redis, core.keys)
@@ -266,15 +266,6 @@ def _pool(core: Core, runner: Runner, beat: Heartbeat, speaker: _Speaker, lane: 
         grace_seconds=workers.grace_seconds,
         until_empty=lane is Lane.ALONE,
     )
-
-
-async def _set_limits(core: Core) -> None:
-    queue = core.settings.queue
-    limits = default_limits(
-        tenant_concurrency=queue.tenant_concurrency, repo_concurrency=queue.repo_concurrency
-    )
-    with unavailable():
-        await core.store.set_limits(limits)
 
 
 def _agent_host(settings: Settings, disk: Disk, isolation: Isolation) -> AgentHost:

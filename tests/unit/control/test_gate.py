@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from internal.control.gate import Gate, GateKind, default_limits, encode_gates, gates_for
+from internal.control.gate import Gate, GateKind, encode_gates, gates_for
 
 
 def test_the_tenants_own_gate_stands_first() -> None:
@@ -47,10 +47,3 @@ def test_a_gate_is_one_line() -> None:
 
     assert encode_gates(gates) == "cap 1 tenant:a\ncap 2 repo:a:b c:d\n"
     assert encode_gates(()) == ""
-
-
-def test_the_limits_of_settings_are_those_of_a_class() -> None:
-    """One tenant or repository may have its own beside them."""
-    limits = default_limits(tenant_concurrency=3, repo_concurrency=0)
-
-    assert limits == {"tenant:*": 3, "repo:*": 0}

@@ -1,0 +1,63 @@
+"""The policy that a process goes by, from its settings, and its limits in Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from internal.config.settings import Settings, ShareSettings
+from internal.control.policy import EVERYBODY_ELSE, Policy, SettingsPolicy, Share
+from internal.control.policy_loader import load_policy
+from internal.errors import Invalid
+from internal.git.remote import parse_remote
+from internal.rdb.client import unavailable
+from internal.task.store import TaskStore
+
+
+def open_policy(settings: Settings) -> Policy:
+    """
+    The settings' own policy, or what a package made of it.
+
+    Raises:
+        Invalid: the package's policy is missing or broken, or a repository is none.
+    """
+    control, queue = settings.control, settings.queue
+    policy = SettingsPolicy(
+        tenants=_shares(control.tenants, concurrency=queue.tenant_concurrency),
+        repositories={
+            _repo_key(name): share
+            for name, share in _shares(
+                control.repositories, concurrency=queue.repo_concurrency
+            ).items()
+        },
+        agents=_shares(control.agents, concurrency=0),
+    )
+    return load_policy(control.policy, policy) if control.policy else policy
+
+
+async def write_limits(store: TaskStore, policy: Policy) -> None:
+    """
+    The policy's limits hold from now on, for every process; those that left it are gone.
+
+    Raises:
+        Unavailable: Redis is away.
+    """
+    with unavailable():
+        await store.set_limits(policy.limits())
+
+
+def _shares(table: Mapping[str, ShareSettings], *, concurrency: int) -> dict[str, Share]:
+    """*concurrency* is everybody else's, where the table says none."""
+    shares = {name: Share(**chosen.model_dump()) for name, chosen in table.items()}
+    others = table.get(EVERYBODY_ELSE, ShareSettings())
+    if others.concurrency is None:
+        others = others.model_copy(update={"concurrency": concurrency})
+    return {**shares, EVERYBODY_ELSE: Share(**others.model_dump())}
+
+
+def _repo_key(url: str) -> str:
+    if url == EVERYBODY_ELSE:
+        return url
+    try:
+        return parse_remote(url).key
+    except Invalid as error:
+        raise Invalid(f"control.repositories: {url}: {error}") from error
