@@ -19,6 +19,7 @@ from internal.agent.model import (
     Capabilities,
     ExitStatus,
     Launch,
+    ModelAccess,
     Probe,
     Usage,
 )
@@ -72,6 +73,14 @@ class Agent(Protocol):
     @property
     def model_provider(self) -> str | None:
         """Whose registered key the CLI takes as `api_key`; None when it takes none."""
+        ...
+
+    def endpoint(self, access: ModelAccess) -> str | None:
+        """
+        The host that a run with this access calls for its model, as `endpoint.host_of` spells it.
+
+        None: it calls none, or nobody can tell.
+        """
         ...
 
     async def probe(self, executable: str | None, environment: Mapping[str, str]) -> Probe:

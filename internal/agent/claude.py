@@ -15,9 +15,18 @@ from pathlib import Path
 
 from internal.agent.claude_output import ClaudeParser
 from internal.agent.claude_session import move_session
+from internal.agent.endpoint import host_of
 from internal.agent.jsonline import as_session_id
 from internal.agent.mcpconfig import claude_config, on_path
-from internal.agent.model import AgentRequest, Capabilities, Launch, PrivateFile, Probe, Reporting
+from internal.agent.model import (
+    AgentRequest,
+    Capabilities,
+    Launch,
+    ModelAccess,
+    PrivateFile,
+    Probe,
+    Reporting,
+)
 from internal.agent.otel import otel_variables
 from internal.agent.privatefile import private_path
 from internal.agent.probe import probe_program
@@ -26,6 +35,9 @@ from internal.process.limits import allowed_environment
 _PROGRAM = "claude"
 _SECRETS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN")
 _GATEWAY = "ANTHROPIC_BASE_URL"
+_ENDPOINT = "https://api.anthropic.com"
+_OTHER_PLATFORMS = "CLAUDE_CODE_USE_"
+"""Variables that let it call the model at a cloud's own address."""
 _OPTIONS = (
     "-p",
     "--output-format",
@@ -68,6 +80,16 @@ class ClaudeCode:
     capabilities = Capabilities(resume=True, mcp=True, budget=True)
     credential_names = _SECRETS
     model_provider = "anthropic"
+
+    def endpoint(self, access: ModelAccess) -> str | None:
+        """See `base.Agent`; the same rules as for the environment of a launch."""
+        if any(name.startswith(_OTHER_PLATFORMS) for name in access.environment_names):
+            return None
+        if access.api_key and access.api_url:
+            return host_of(access.api_url)
+        has_gateway = not access.api_key or _GATEWAY in access.environment_names
+        gateway = access.environment.get(_GATEWAY) if has_gateway else None
+        return host_of(gateway or _ENDPOINT)
 
     async def probe(self, executable: str | None, environment: Mapping[str, str]) -> Probe:
         """See `base.Agent`."""

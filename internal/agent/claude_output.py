@@ -45,6 +45,7 @@ class ClaudeParser:
         self._last_text = ""
         self._last_result: ResultLine | None = None
         self._retry_seconds: float | None = None
+        self._reset = 0.0
 
     @property
     def session_id(self) -> str | None:
@@ -69,7 +70,9 @@ class ClaudeParser:
 
     def result(self, status: ExitStatus) -> AgentResult:
         """See `base.Parser`."""
-        verdict = judge(status, self._last_result, has_text=bool(self._last_text))
+        verdict = judge(
+            status, self._last_result, has_text=bool(self._last_text), reset=self._reset
+        )
         is_limited = verdict.ending is Ending.RATE_LIMITED
         is_lost = verdict.ending is Ending.SESSION_LOST
         last = self._last_result
@@ -82,6 +85,8 @@ class ClaudeParser:
             session_id=None if is_lost else self.session_id,
             usage=self.usage,
             retry_after_seconds=self._retry_seconds if is_limited else None,
+            resets_at=verdict.resets_at,
+            fault=verdict.fault,
         )
 
     def _events(self, line: Json) -> list[AgentEvent]:
@@ -94,6 +99,8 @@ class ClaudeParser:
                 return self._result(line)
             case "system":
                 return self._system(line)
+            case "rate_limit_event":
+                return self._window(line)
             case _:
                 return []
 
@@ -130,6 +137,13 @@ class ClaudeParser:
             case subtype:
                 said = line.get("message") or line.get("content") or line.get("summary")
                 return [_note(as_text(said) or as_text(subtype))]
+
+    def _window(self, line: Json) -> list[AgentEvent]:
+        """How the account's quota stands; it comes with every turn, and most say `allowed`."""
+        told = as_object(line.get("rate_limit_info"))
+        is_used_up = told.get("status") == "rejected"
+        self._reset = as_amount(told.get("resetsAt")) if is_used_up else 0.0
+        return [_note(f"quota: {as_text(told.get('status')) or 'unknown'}")]
 
     def _retry(self, line: Json) -> AgentEvent:
         seconds = as_amount(line.get("retry_delay_ms")) / 1000

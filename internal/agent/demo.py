@@ -11,9 +11,10 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
-from internal.agent.ending import describe_exit
+from internal.agent.ending import describe_exit, is_crash
 from internal.agent.jsonline import (
     as_count,
     as_object,
@@ -31,14 +32,17 @@ from internal.agent.model import (
     Ending,
     EventKind,
     ExitStatus,
+    Fault,
     Json,
     Launch,
+    ModelAccess,
     PrivateFile,
     Probe,
     Usage,
 )
 from internal.agent.privatefile import private_path
 from internal.agent.probe import probe_program
+from internal.agent.quota import reset_of
 from internal.process.limits import allowed_environment
 
 _PROGRAM = Path(__file__).with_name("demo_program.py")
@@ -52,6 +56,11 @@ class Demo:
     capabilities = Capabilities(resume=True, mcp=True)
     credential_names: tuple[str, ...] = ()
     model_provider: str | None = None
+
+    def endpoint(self, access: ModelAccess) -> str | None:
+        """See `base.Agent`; there is no model behind it."""
+        del access
+        return None
 
     async def probe(self, executable: str | None, environment: Mapping[str, str]) -> Probe:
         """See `base.Agent`; its version is that of the Python it runs on."""
@@ -122,12 +131,15 @@ class DemoParser:
     def result(self, status: ExitStatus) -> AgentResult:
         """See `base.Parser`."""
         ending, message = self._verdict(status)
+        broke = ending is Ending.FAILED and self._result is None and is_crash(status)
         return AgentResult(
             ending=ending,
             text=as_text((self._result or {}).get("text")) or self._last_text,
             message=message,
             session_id=None if ending is Ending.SESSION_LOST else self.session_id,
             usage=self._usage,
+            resets_at=_reset(ending, message, status.ended_at),
+            fault=Fault.PROGRAM if broke else None,
         )
 
     def _verdict(self, status: ExitStatus) -> tuple[Ending, str]:
@@ -186,3 +198,7 @@ def _failure(line: Json) -> tuple[Ending, str]:
     reason = as_text(line.get("reason"))
     ending = Ending(reason) if reason in set(Ending) else Ending.FAILED
     return ending, as_text(line.get("text")) or "The demo agent failed"
+
+
+def _reset(ending: Ending, message: str, now: datetime | None) -> datetime | None:
+    return reset_of(message, now) if ending is Ending.QUOTA_EXHAUSTED and now else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,16 @@ class Reporting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ModelAccess:
+    """By what a run reaches its model; the members are those of `AgentRequest`."""
+
+    api_key: str | None = field(default=None, repr=False)
+    api_url: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    environment_names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AgentRequest:
     """All a driver may know about one run."""
 
@@ -150,6 +161,15 @@ class Ending(StrEnum):
     """We ended it (limit, cancel, shutdown); whoever did knows the reason."""
 
 
+class Fault(StrEnum):
+    """What an end speaks against besides the run itself; most ends speak against nothing."""
+
+    PROGRAM = "program"
+    """The CLI broke: it ended without a word of its own about it."""
+    ENDPOINT = "endpoint"
+    """The model's endpoint was not there, or said that it cannot; no word about one key."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExitStatus:
     """
@@ -161,6 +181,8 @@ class ExitStatus:
     stderr_tail: str = ""
     ended_by: str | None = None
     """Who asked it to end, in our words; None when it ended by itself."""
+    ended_at: datetime | None = None
+    """When, aware; what a CLI says of times is told from here. None: it cannot be told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,6 +197,12 @@ class AgentResult:
     session_id: str | None = None
     usage: Usage = NO_USAGE
     retry_after_seconds: float | None = None
+    """How long the other side asked to be left alone; it says nothing of a quota."""
+    resets_at: datetime | None = None
+    """When a used-up quota opens again, as far as the CLI told it."""
+    fault: Fault | None = None
+    first_answer_seconds: float | None = None
+    """From the start to the model's first word, frozen time left out; None: there was none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

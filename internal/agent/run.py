@@ -16,7 +16,15 @@ from typing import cast
 from internal.agent.base import Agent, Parser
 from internal.agent.budget import EventBudget, EventLimits
 from internal.agent.clip import Change, change_strings, cut_text
-from internal.agent.model import AgentEvent, AgentRequest, AgentResult, ExitStatus, Json, Usage
+from internal.agent.model import (
+    AgentEvent,
+    AgentRequest,
+    AgentResult,
+    EventKind,
+    ExitStatus,
+    Json,
+    Usage,
+)
 from internal.agent.outputfile import OutputFile
 from internal.agent.privatefile import private_files
 from internal.clock import Clock
@@ -26,6 +34,7 @@ from internal.process.supervise import AgentProcess, start
 
 _TEXT_BYTES = 256 * 1024  # of a result; what is shown of it is far less
 _MODEL_BYTES = 256  # as long as a request may name one
+_OF_THE_MODEL = frozenset({EventKind.TEXT, EventKind.THINKING, EventKind.TOOL_USE})
 _STDERR_CHARACTERS = 16 * 1024  # so that a secret cut at the start of the kept tail is not in it
 
 
@@ -103,6 +112,7 @@ class AgentRun:
         self._budget = EventBudget(options.event_limits, options.redact)
         self._clock = clock
         self._started_at = clock.monotonic()
+        self._first_answer_seconds: float | None = None
 
     @property
     def session_id(self) -> str | None:
@@ -113,6 +123,11 @@ class AgentRun:
     def usage(self) -> Usage:
         """What the run used so far, as far as its lines told."""
         return self._shown(self._parser.usage)
+
+    @property
+    def has_answered(self) -> bool:
+        """Whether its model has said anything yet."""
+        return self._first_answer_seconds is not None
 
     @property
     def stderr_tail(self) -> str:
@@ -130,6 +145,8 @@ class AgentRun:
             events = self._parser.parse(line.content)
             share = (len(line.content) + line.dropped_bytes) // max(1, len(events))
             for event in events:
+                if self._first_answer_seconds is None and event.kind in _OF_THE_MODEL:
+                    self._first_answer_seconds = self._running_seconds()
                 if self._observe is not None:
                     self._observe(event)
                 if admitted := self._budget.admit(event, share):
@@ -140,7 +157,7 @@ class AgentRun:
     async def result(self) -> AgentResult:
         """How the run ended, after the last event; waits until nothing of the agent is left."""
         end = await self.process.wait()
-        result = self._parser.result(_status(end, self.stderr_tail))
+        result = self._parser.result(self._status(end))
         detail = None if result.detail is None else change_strings(result.detail, self._redact)
         return replace(
             result,
@@ -148,6 +165,7 @@ class AgentRun:
             message=cut_text(result.message, limit_bytes=_TEXT_BYTES, redact=self._redact),
             detail=cast("Json | None", detail),
             usage=self._shown(result.usage),
+            first_answer_seconds=self._first_answer_seconds,
         )
 
     def _shown(self, usage: Usage) -> Usage:
@@ -160,12 +178,19 @@ class AgentRun:
             usage = replace(usage, model=name)
         if usage.duration_seconds > 0:
             return usage
+        return replace(usage, duration_seconds=self._running_seconds())
+
+    def _running_seconds(self) -> float:
         running = self._clock.monotonic() - self._started_at - self.process.frozen_seconds()
-        return replace(usage, duration_seconds=max(0.0, round(running, 3)))
+        return max(0.0, round(running, 3))
 
-
-def _status(end: Exit, stderr_tail: str) -> ExitStatus:
-    """A shim that something killed took the agent with it; that was not our wish."""
-    ours = end.cause in {Cause.ENDED, Cause.LEASE}
-    ended_by = (end.reason or end.cause.value) if ours else None
-    return ExitStatus(code=end.code, signal=end.signal, stderr_tail=stderr_tail, ended_by=ended_by)
+    def _status(self, end: Exit) -> ExitStatus:
+        """A shim that something killed took the agent with it; that was not our wish."""
+        ours = end.cause in {Cause.ENDED, Cause.LEASE}
+        return ExitStatus(
+            code=end.code,
+            signal=end.signal,
+            stderr_tail=self.stderr_tail,
+            ended_by=(end.reason or end.cause.value) if ours else None,
+            ended_at=self._clock.now(),
+        )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from internal.agent.claude import ClaudeCode
-from internal.agent.model import AgentResult, Ending, EventKind, ExitStatus, Reporting
+from internal.agent.model import AgentResult, Ending, EventKind, ExitStatus, Fault, Reporting
 from tests.support.recorded import request
 
 KEY = "ANTHROPIC_API_KEY"
@@ -261,3 +262,108 @@ def test_the_password_of_a_collector_is_not_for_agents() -> None:
     assert name not in ClaudeCode().launch(asked).environment
     assert "OTEL_SERVICE_NAME" not in ClaudeCode().launch(asked).environment
     assert ClaudeCode().launch(named).environment[name] == "authorization=secret"
+
+
+NOW = datetime(2026, 11, 21, 13, 30, tzinfo=UTC)
+FAILED = ExitStatus(code=1, ended_at=NOW)
+
+
+def failure(text: str, **more: object) -> dict[str, object]:
+    """The result line of a run that failed at the model's API."""
+    return {"type": "result", "subtype": "success", "is_error": True, "result": text, **more}
+
+
+@pytest.mark.parametrize(
+    ("text", "resets_at"),
+    [
+        (f"Claude AI usage limit reached|{int(NOW.timestamp()) + 60}", NOW + timedelta(minutes=1)),
+        ("You've hit your limit · resets 3pm (UTC)", NOW + timedelta(minutes=90)),
+        ("You've hit your session limit · resets 3pm (UTC)", NOW + timedelta(minutes=90)),
+        ("5-hour limit reached ∙ resets 3pm", NOW + timedelta(minutes=90)),
+        ("Weekly limit reached · resets 3pm (UTC)", NOW + timedelta(minutes=90)),
+        ("You're out of extra usage · resets 3pm (UTC)", NOW + timedelta(minutes=90)),
+        ("Your limit will reset at 3pm (UTC).", NOW + timedelta(minutes=90)),
+        ("Credit balance is too low", None),
+        ("Claude AI usage limit reached", None),
+    ],
+)
+def test_a_used_up_quota_says_when_it_opens(text: str, resets_at: datetime | None) -> None:
+    """As far as the client tells; no credit comes back by itself."""
+    result = run(failure(text, api_error_status=429), status=FAILED)
+
+    assert result.ending is Ending.QUOTA_EXHAUSTED
+    assert (result.resets_at, result.fault) == (resets_at, None)
+
+
+def test_the_clients_own_line_about_its_window_wins_over_words() -> None:
+    """It has the second; `allowed` and a warning say that the run goes on."""
+    opens = NOW + timedelta(minutes=7)
+    window = {"status": "rejected", "resetsAt": int(opens.timestamp()), "rateLimitType": "x"}
+    event = {"type": "rate_limit_event", "rate_limit_info": window}
+    passing = {"type": "rate_limit_event", "rate_limit_info": {**window, "status": "allowed"}}
+    limit = failure("You've hit your limit · resets 3pm (UTC)", api_error_status=429)
+
+    assert run(event, limit, status=FAILED).resets_at == opens
+    assert run(event, failure("no", api_error_status=429), status=FAILED).resets_at == opens
+    assert run(event, passing, failure("no"), status=FAILED).ending is Ending.FAILED
+    assert run(event, {"type": "result", "result": "done"}).ending is Ending.COMPLETED
+
+
+def test_weakness_14_words_of_the_model_make_no_class() -> None:
+    """Only what the client itself says of its end counts: its result line, and its stderr."""
+    words = "429 Too Many Requests, rate limit, ECONNRESET, usage limit reached|1795300000"
+    tool = {"type": "tool_result", "tool_use_id": "t", "content": words, "is_error": True}
+    said = (assistant(words), {"type": "user", "message": {"content": [tool]}})
+    end = {"type": "result", "subtype": "error_during_execution", "errors": ["it broke"]}
+
+    failed = run(*said, end, status=FAILED)
+    crashed = run(*said, status=ExitStatus(signal=11, ended_at=NOW))
+    done = run(*said, {"type": "result", "result": words})
+
+    assert (failed.ending, failed.resets_at, failed.fault) == (Ending.FAILED, None, None)
+    assert (crashed.ending, crashed.fault) == (Ending.FAILED, Fault.PROGRAM)
+    assert done.ending is Ending.COMPLETED
+    quota = run(status=ExitStatus(code=1, stderr_tail="usage limit reached|1795300000"))
+    assert quota.ending is Ending.QUOTA_EXHAUSTED
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        (failure("API Error: 500 broken", api_error_status=500), Fault.ENDPOINT),
+        (failure("API Error: 529 Overloaded", api_error_status=529), Fault.ENDPOINT),
+        (failure("API Error: refused", api_error="connection_failed"), Fault.ENDPOINT),
+        (failure("API Error: Unable to connect to API (ConnectionRefused)"), Fault.ENDPOINT),
+        (failure("slow down", api_error_status=429), None),
+        (failure("invalid x-api-key", api_error_status=401), None),
+        (failure("forbidden", api_error_status=403), None),
+        (failure("no such model", api_error_status=404), None),
+        (failure("I could not do it"), None),
+        ({"type": "result", "subtype": "error_max_turns"}, None),
+    ],
+)
+def test_only_an_endpoint_that_cannot_is_at_fault(
+    line: dict[str, object], fault: Fault | None
+) -> None:
+    """A key that is refused, a request that is wrong, a task that is hard say nothing of it."""
+    assert run(line, status=FAILED).fault is fault
+
+
+@pytest.mark.parametrize(
+    ("status", "fault"),
+    [
+        (ExitStatus(signal=11), Fault.PROGRAM),
+        (ExitStatus(signal=6), Fault.PROGRAM),
+        (ExitStatus(code=1, stderr_tail="Cannot find module 'x'"), Fault.PROGRAM),
+        (ExitStatus(code=127), Fault.PROGRAM),
+        (ExitStatus(signal=9), None),
+        (ExitStatus(code=137), None),
+        (ExitStatus(code=143), None),
+        (ExitStatus(code=1, stderr_tail="Invalid API key · Please run /login"), None),
+        (ExitStatus(code=1, ended_by="cancel"), None),
+        (ExitStatus(code=0), None),
+    ],
+)
+def test_a_program_that_ends_without_a_word_broke(status: ExitStatus, fault: Fault | None) -> None:
+    """Unless somebody ended it from outside: the system short of memory, a person, us."""
+    assert run(status=status).fault is fault
