@@ -20,11 +20,13 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from internal.crypto.mac import hmac_sha256
 from internal.crypto.masterkey import KEY_BYTES
 from internal.errors import CodeforgeError
 
 _FORMAT = 1
 _NONCE_BYTES = 12
+_FINGERPRINT_BYTES = 8
 
 
 class SealBroken(CodeforgeError):  # noqa: N818 - named as all of `internal.errors`
@@ -103,6 +105,17 @@ class Box:
         """
         plaintext = self.open(tenant, name, record)
         return self.seal(tenant, name, _decode(record).rev, plaintext)
+
+    def fingerprint(self, tenant: str, secret: str) -> str:
+        """
+        16 hex digits that tell *secret* apart from others of its tenant, and say nothing of it.
+
+        Equal in every process with the same active master key; another one after a rotation.
+        """
+        info = f"fingerprint/v{_FORMAT}|{tenant}".encode()
+        derive = HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=info)
+        key = derive.derive(self._master_keys[self._active])
+        return hmac_sha256(key, secret.encode(errors="surrogatepass"))[:_FINGERPRINT_BYTES].hex()
 
     def _cipher(self, kid: str, tenant: str) -> AESGCM:
         info = f"keyreg/v{_FORMAT}|{tenant}".encode()

@@ -2,8 +2,10 @@
 Which credential a run uses: the request's own, else a registered key, else the environment's.
 
 Only workers resolve, at the moment of use. What the request asks for by name is used or the run
-fails; nothing else is tried in its stead. A default is never guessed: it is the only key that fits
-the place, or the one among them that is named like its provider.
+fails; nothing else is tried in its stead. A default for a git host is never guessed: it is the only
+key that fits the place, or the one among them that is named like its provider. For a model any of
+its provider's keys does, so there it is a list in a fixed order, and a run whose first key has no
+quota takes the next.
 """
 
 from __future__ import annotations
@@ -12,19 +14,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+import structlog
+
 from internal.clock import Clock
-from internal.crypto.box import Box
+from internal.crypto.box import Box, SealBroken
 from internal.keys.errors import KeyUnusable
 from internal.keys.model import (
     GIT_PROVIDERS,
     MODEL_PROVIDERS,
     GitPlace,
+    RegisteredKey,
     git_place,
     is_expired,
     key_place,
     refusal,
 )
 from internal.keys.store import KeyStore, StoredKey
+
+log = structlog.get_logger(__name__)
 
 VARIABLES: Mapping[str, str] = {
     "github": "GITHUB_TOKEN",
@@ -41,6 +48,8 @@ _OPERATOR = "default"
 """The tenant whose tasks may use what the operator put into the environment."""
 _USED_WITHIN = timedelta(minutes=1)
 """`last_used_at` is as exact as this, so that a busy key is not written at every use."""
+_MOST_MODEL_KEYS = 16
+"""That one run may choose among; each is opened for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +65,7 @@ class Resolved:
     source: str
     base_url: str | None = None
     provider: str | None = None
+    registered: RegisteredKey | None = None
 
 
 class KeyResolver:
@@ -117,22 +127,48 @@ class KeyResolver:
             return self._of_environment(tenant, provider)
         return None
 
-    async def model_key(self, tenant: str, provider: str, *, inline: str | None) -> Resolved | None:
-        """The key for a model provider (`anthropic`, `openai`, `google`), or None."""
+    async def model_keys(
+        self, tenant: str, provider: str, *, inline: str | None
+    ) -> tuple[Resolved, ...]:
+        """
+        The keys for a model provider (`anthropic`, `openai`, `google`), the one to use first first.
+
+        An *inline* one stands alone. Else the registered ones, that named like the provider, then
+        the oldest, at most 16; then the environment's. One that does not open is left out while
+        another one does. Tell `used` which one it was.
+        """
         if inline:
-            return Resolved(value=inline, source="inline")
+            return (Resolved(value=inline, source="inline"),)
         if provider not in MODEL_PROVIDERS:
-            return None
+            return ()
         now = self._clock.now()
         usable = [
             stored
             for stored in await self._store.list(tenant)
             if stored.key.provider == provider and not is_expired(stored.key, now)
         ]
-        chosen = _default(usable)
-        if chosen is not None:
-            return await self._open(tenant, chosen, f"default:{chosen.key.name}", now)
-        return self._of_environment(tenant, provider)
+        usable.sort(key=lambda stored: stored.key.name != provider)  # stable: the oldest first
+        found = self._unseal_some(tenant, usable[:_MOST_MODEL_KEYS])
+        environment = self._of_environment(tenant, provider)
+        return (*found, environment) if environment else found
+
+    async def used(self, tenant: str, key: Resolved) -> None:
+        """Remember that a run uses *key*; nothing is remembered of one that is not registered."""
+        if key.registered is not None:
+            await self._touch(tenant, key.registered, self._clock.now())
+
+    def _unseal_some(self, tenant: str, keys: Sequence[StoredKey]) -> tuple[Resolved, ...]:
+        found: list[Resolved] = []
+        broken: SealBroken | None = None
+        for stored in keys:
+            try:
+                found.append(self._unseal(tenant, stored, f"default:{stored.key.name}"))
+            except SealBroken as error:
+                log.warning("keys.unreadable", key=stored.key.name, error=error.message)
+                broken = error
+        if broken is not None and not found:
+            raise broken
+        return tuple(found)
 
     async def _named(self, tenant: str, name: str, place: GitPlace, now: datetime) -> Resolved:
         stored = await self._store.find(tenant, name)
@@ -144,13 +180,23 @@ class KeyResolver:
         return await self._open(tenant, stored, f"key:{name}", now)
 
     async def _open(self, tenant: str, stored: StoredKey, source: str, now: datetime) -> Resolved:
+        found = self._unseal(tenant, stored, source)
+        await self._touch(tenant, stored.key, now)
+        return found
+
+    def _unseal(self, tenant: str, stored: StoredKey, source: str) -> Resolved:
         key = stored.key
-        value = self._box.open(tenant, key_place(key.name), stored.sealed)
+        return Resolved(
+            value=self._box.open(tenant, key_place(key.name), stored.sealed),
+            source=source,
+            base_url=key.base_url,
+            provider=key.provider.value,
+            registered=key,
+        )
+
+    async def _touch(self, tenant: str, key: RegisteredKey, now: datetime) -> None:
         if key.last_used_at is None or now - key.last_used_at > _USED_WITHIN:
             await self._store.touch(tenant, key.name)
-        return Resolved(
-            value=value, source=source, base_url=key.base_url, provider=key.provider.value
-        )
 
     def _of_environment(self, tenant: str, provider: str | None) -> Resolved | None:
         value = self._environment.get(provider or "") if tenant == _OPERATOR else None

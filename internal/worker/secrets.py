@@ -27,7 +27,8 @@ class Secrets:
     """In clear; never logged, stored or passed on but to git and to the agent's environment."""
 
     git: Resolved | None = None
-    model: Resolved | None = None
+    models: tuple[Resolved, ...] = ()
+    """Keys for the agent's model, the one to use first first; one is left once a run may begin."""
     mcp_servers: tuple[McpServer, ...] = ()
     from_environment: bool = False
     """The agent finds a credential for its model in what the worker gives it."""
@@ -36,6 +37,11 @@ class Secrets:
     def access_token(self) -> str | None:
         """For the repository's host."""
         return self.git.value if self.git else None
+
+    @property
+    def model(self) -> Resolved | None:
+        """The key for the agent's model."""
+        return self.models[0] if self.models else None
 
     @property
     def ai_api_key(self) -> str | None:
@@ -58,7 +64,7 @@ class Secrets:
 
     def values(self) -> tuple[str, ...]:
         """What must not appear in anything the run produces."""
-        own = tuple(found.value for found in (self.git, self.model) if found)
+        own = tuple(found.value for found in (self.git, *self.models) if found)
         return own + tuple(value for server in self.mcp_servers for value in server.secrets())
 
 
@@ -120,8 +126,8 @@ async def open_secrets(
     key = record and box.open(task.tenant, secret_name(task.id, "ai_api_key"), record)
     if key is None and model_provider is None:
         return Secrets(git=git)
-    model = await resolver.model_key(task.tenant, model_provider or "", inline=key)
-    return Secrets(git=git, model=model)
+    models = await resolver.model_keys(task.tenant, model_provider or "", inline=key)
+    return Secrets(git=git, models=models)
 
 
 async def open_git_token(

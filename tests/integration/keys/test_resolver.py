@@ -1,14 +1,18 @@
 """Which credential a run uses, on a real Redis."""
 
+# redis-py leaves its **kwargs untyped.
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 from datetime import timedelta
 
 import pytest
 
+from internal.crypto.box import SealBroken
 from internal.keys.errors import KeyUnusable
 from internal.keys.resolver import Resolved
-from tests.support.key_desk import TENANT, Desk
+from tests.support.key_desk import KEYS, TENANT, Desk
 
 HUB = ("github", "https://github.com")
 ENVIRONMENT = {"GITHUB_TOKEN": "env-hub", "GITEA_TOKEN": "env-tea", "ANTHROPIC_API_KEY": "env-ai"}
@@ -130,30 +134,78 @@ async def test_fault_b6_a_tenant_cannot_use_another_tenants_keys(desk: Desk) -> 
     await desk.add("main")
 
     assert await git(desk, tenant="other") is None
-    assert await desk.resolver(ENVIRONMENT).model_key("other", "anthropic", inline=None) is None
+    assert await desk.resolver(ENVIRONMENT).model_keys("other", "anthropic", inline=None) == ()
     with pytest.raises(KeyUnusable, match="no key named main"):
         await git(desk, tenant="other", key="main")
+
+
+async def models(desk: Desk, inline: str | None = None, provider: str = "anthropic") -> list[str]:
+    """The list of keys for a model, as `source=value`."""
+    found = await desk.resolver(ENVIRONMENT).model_keys(TENANT, provider, inline=inline)
+    return [f"{key.source}={key.value}" for key in found]
 
 
 async def test_a_model_key_comes_the_same_way(desk: Desk) -> None:
     """
     Inline, registered, environment; a git token is none.
     """
-    resolver = desk.resolver(ENVIRONMENT)
     await desk.add("main")
-    found = await resolver.model_key(TENANT, "anthropic", inline=None)
-    assert found == Resolved(value="env-ai", source="environment")
+    assert await models(desk) == ["environment=env-ai"]
 
     await desk.add("ai", "anthropic", base_url="https://gateway.example.com")
 
-    found = await resolver.model_key(TENANT, "anthropic", inline=None)
-    assert found is not None
-    assert (found.source, found.value) == ("default:ai", "value-of-ai")
-    assert found.base_url == "https://gateway.example.com"
-    inline = await resolver.model_key(TENANT, "anthropic", inline="own")
-    assert inline == Resolved(value="own", source="inline")
-    assert await resolver.model_key(TENANT, "openai", inline=None) is None
-    assert await resolver.model_key(TENANT, "github", inline=None) is None
+    assert await models(desk) == ["default:ai=value-of-ai", "environment=env-ai"]
+    first, _ = await desk.resolver(ENVIRONMENT).model_keys(TENANT, "anthropic", inline=None)
+    assert first.base_url == "https://gateway.example.com"
+    assert await models(desk, "own") == ["inline=own"]
+    assert await models(desk, provider="openai") == []
+    assert await models(desk, provider="github") == []
+
+
+async def test_the_keys_for_a_model_have_an_order(desk: Desk) -> None:
+    """
+    That named like its provider, then by age; what has expired is none of them.
+    """
+    await desk.add("b", "anthropic")
+    await desk.add("a", "anthropic")
+    await desk.add("old", "anthropic", expires_at=desk.clock.now() + timedelta(seconds=5))
+    await desk.add("anthropic", "anthropic")
+    await desk.add("google", "google")
+    desk.clock.advance(seconds=6)
+
+    names = [key.partition("=")[0] for key in await models(desk)]
+
+    assert names == ["default:anthropic", "default:b", "default:a", "environment"]
+
+
+async def test_a_key_that_does_not_open_stands_in_nobodys_way(desk: Desk) -> None:
+    """
+    Unless it is the only one: then the run says what is wrong.
+    """
+    await desk.add("a", "anthropic")
+    await desk.redis.hset(KEYS.registered_key(TENANT, "a"), "sealed", "broken")
+    with pytest.raises(SealBroken):
+        await models(desk)
+
+    await desk.add("b", "anthropic")
+
+    assert await models(desk) == ["default:b=value-of-b", "environment=env-ai"]
+
+
+async def test_only_the_key_that_is_used_was_used(desk: Desk) -> None:
+    """
+    The others of the list were looked at.
+    """
+    await desk.add("a", "anthropic")
+    await desk.add("b", "anthropic")
+    resolver = desk.resolver()
+    first, second = await resolver.model_keys(TENANT, "anthropic", inline=None)
+
+    await resolver.used(TENANT, second)
+
+    assert first.source == "default:a"
+    assert (await desk.registry.get(TENANT, "a")).last_used_at is None
+    assert (await desk.registry.get(TENANT, "b")).last_used_at is not None
 
 
 async def test_the_last_use_is_remembered(desk: Desk) -> None:

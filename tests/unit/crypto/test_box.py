@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 from collections.abc import Callable
 
 import pytest
@@ -171,3 +172,19 @@ def _flip(text: str, index: int) -> str:
     data = bytearray(base64.b64decode(text))
     data[index] ^= 1
     return _base64(bytes(data))
+
+
+def test_a_fingerprint_tells_secrets_apart_and_nothing_else() -> None:
+    """Equal for equal ones of one tenant under one key; short, and of no use to find the secret."""
+    one, other = Box({"a": bytes(32)}, "a"), Box({"a": bytes(32), "b": b"b" * 32}, "b")
+
+    found = one.fingerprint("t", "secret")
+
+    assert found == Box({"a": bytes(32)}, "a").fingerprint("t", "secret")
+    assert re.fullmatch("[0-9a-f]{16}", found)
+    different = [
+        one.fingerprint("t", "other"),
+        one.fingerprint("u", "secret"),
+        other.fingerprint("t", "secret"),
+    ]
+    assert len({found, *different}) == 4
