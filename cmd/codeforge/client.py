@@ -93,6 +93,12 @@ class Client:
     def cancel(self, task: str) -> Document:
         return self._call("POST", _at("tasks", task, "cancel"))
 
+    def pause(self, task: str) -> Document:
+        return self._call("POST", _at("tasks", task, "pause"))
+
+    def resume(self, task: str) -> Document:
+        return self._call("POST", _at("tasks", task, "resume"))
+
     def retry(self, task: str) -> Document:
         return self._call("POST", _at("tasks", task, "retry"))
 

@@ -15,7 +15,8 @@ action:
 
 In the TEXT of a file `\\n` is a line break. The other lines are said; a prompt without any action
 is noted in NOTES.md, so that every prompt leaves something to see. `silent` prints nothing at
-all, from the start. Standard library only and few imports: it starts fast, and in a sandbox.
+all, from the start. Told to go on where it was interrupted, it does what the prompt before has
+left, from that action on. Standard library only and few imports: it starts fast, and in a sandbox.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ if TYPE_CHECKING:  # typing and collections.abc would double the start-up time
 
 _INTERRUPTED = 130
 _NOTES = "NOTES.md"
+_GO_ON = "Go on where you were interrupted"
 _CHILD_SECONDS = 600  # what `fork` and `daemon` leave behind ends some day, whatever happens
 _COMMIT = 'git add --all && git -c user.name=Demo -c user.email=demo@localhost commit -m "$MESSAGE"'
 _REASONS = ("rate_limited", "quota_exhausted", "auth_failed", "budget_exceeded", "session_lost")
@@ -117,8 +119,22 @@ class Session:
     def remember(self, prompt: str) -> None:
         """Keep *prompt* for the next run."""
         os.makedirs(self._directory, exist_ok=True)
+        self.prompts.append(prompt)
         with open(self._file, "w", encoding="utf-8") as file:
-            json.dump([*self.prompts, prompt], file)
+            json.dump(self.prompts, file)
+
+    def keep_done(self, actions: int) -> None:
+        """Keep how many actions of the newest prompt are done."""
+        with open(f"{self._file}.done", "w", encoding="utf-8") as file:
+            file.write(str(actions))
+
+    def left(self) -> tuple[str, int]:
+        """The newest prompt, and how many of its actions are done."""
+        try:
+            with open(f"{self._file}.done", encoding="utf-8") as file:
+                return self.prompts[-1], int(file.read())
+        except (OSError, ValueError):
+            return self.prompts[-1], 0
 
 
 def main(arguments: list[str]) -> int:
@@ -152,22 +168,27 @@ def _run(prompt: str, resume: str | None, mcp_config: str | None, voice: Voice) 
         voice.emit("system", text=f"MCP servers: {', '.join(names)}")
     if resume:
         voice.say(f"I remember {len(session.prompts)} earlier prompt(s)")
-    session.remember(prompt)
-    _act(prompt, voice)
+    if prompt.startswith(_GO_ON) and session.prompts:
+        _act(*session.left(), session, voice)
+    else:
+        session.remember(prompt)
+        _act(prompt, 0, session, voice)
 
 
-def _act(prompt: str, voice: Voice) -> None:
+def _act(prompt: str, done: int, session: Session, voice: Voice) -> None:
     script = Script(voice)
     steps = [(line, _action(line)) for line in prompt.splitlines() if line.strip()]
     if not any(found for _, found in steps):
         script.note(prompt)
         return
-    for line, found in steps:
+    for number, (line, found) in enumerate(steps[done:], start=done):
+        session.keep_done(number)
         if found is None:
             script.say(line.strip())
         else:
             action, given = found
             action(script, *given)
+    session.keep_done(len(steps))
 
 
 def _action(line: str) -> tuple[Callable[..., None], tuple[str, ...]] | None:

@@ -74,6 +74,7 @@ def task_document(task: Task) -> Json:
             "trace_id": task.trace_id,
             "wait": task.wait and {"reason": task.wait.reason, "until": _time(task.wait.until)},
             "cancel_requested": task.cancel_requested or None,
+            "pause_requested": task.pause_requested or None,
             "started_at": _time(task.started_at),
             "finished_at": _time(task.finished_at),
             "attempt": task.attempt or None,

@@ -45,8 +45,6 @@ _SLACK_SECONDS = 30
 """What a request may take beside the time its client chose to wait."""
 
 LATER: Mapping[str, tuple[str, ...]] = {
-    "/tasks/{task_id}/pause": ("POST",),
-    "/tasks/{task_id}/resume": ("POST",),
     "/tasks/{task_id}/directive": ("POST",),
     "/dead-letters": ("GET",),
     "/dead-letters/requeue": ("POST",),
@@ -110,6 +108,8 @@ def api_paths(deps: ServerDeps) -> list[Path]:
         Path("/tasks/{task_id}/events", {"GET": events.page}),
         Path("/tasks/{task_id}/instruct", {"POST": tasks.instruct}, limited=True),
         Path("/tasks/{task_id}/cancel", {"POST": tasks.cancel}),
+        Path("/tasks/{task_id}/pause", {"POST": tasks.pause}),
+        Path("/tasks/{task_id}/resume", {"POST": tasks.resume}),
         Path("/tasks/{task_id}/retry", {"POST": tasks.retry}, limited=True),
         Path("/tasks/{task_id}/diff", {"GET": tasks.diff}),
         Path("/tasks/{task_id}/create-pr", {"POST": pulls.create}, limited=True),

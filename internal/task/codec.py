@@ -32,7 +32,7 @@ from internal.task.model import (
     Work,
 )
 from internal.task.pullrequest import PullRequestOptions
-from internal.task.state import State
+from internal.task.state import CLAIMED, State
 
 Hash = Mapping[str, str]
 
@@ -76,6 +76,7 @@ def decode_task(fields: Hash, iterations: Hash | None = None) -> Task:
         wait=_wait(fields),
         permit=_permit(fields),
         cancel_requested="cancel" in fields,
+        pause_requested="pause" in fields and State(fields["status"]) in CLAIMED,
         started_at=_time(fields.get("started_at")),
         finished_at=_time(fields.get("finished_at")),
         attempt=int(fields.get("attempt", 0)),

@@ -212,6 +212,8 @@ class Task:
     permit: Permit | None = None
     """While it is claimed."""
     cancel_requested: bool = False
+    pause_requested: bool = False
+    """Its worker is about to pause it."""
     started_at: datetime | None = None
     finished_at: datetime | None = None
     attempt: int = 0
@@ -259,6 +261,8 @@ class Claim:
     """
     The work this run should start from is lost: start from the base commit, with a rebuilt prompt.
     """
+    ran_seconds: float = 0.0
+    """How much of its time the run had used before it was paused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

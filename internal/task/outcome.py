@@ -43,20 +43,21 @@ def usage_args(task: Task, usage: Usage) -> list[str]:
     """
     What an attempt has used, alone and with all before it, as the scripts' `spend` has it.
 
-    *task* is as it was when it was claimed: only the holder of the claim adds to its usage.
+    *task* is as it was when it was claimed: only the holder of the claim adds to its usage. What
+    its iteration had used then was used before a pause.
     """
     usage = sane(usage)
-    total = added(task.usage_total, usage)
+    total, iteration = added(task.usage_total, usage), added(task.usage, usage)
     amounts = (
         *(usage.input_tokens, usage.output_tokens),
         *(usage.cache_read_tokens, usage.cache_creation_tokens, usage.unpriced_tokens),
     )
     return [
-        encode_usage(usage),
+        encode_usage(iteration),
         encode_usage(total),
         task.config.cli,
         f"{' '.join(map(str, amounts))} {usage.cost_usd:.6f}",
-        str(usage.unpriced_tokens),
+        str(iteration.unpriced_tokens),
         str(total.unpriced_tokens),
     ]
 
@@ -71,7 +72,7 @@ def finish_args(task: Task, outcome: Outcome) -> list[str | bytes]:
         error=encode(failure.message) if failure else "",
         failure=encode_failure(failure),
         changes=encode_changes(outcome.changes),
-        usage=encode(sane(outcome.usage).members()),
+        usage=encode(added(task.usage, sane(outcome.usage)).members()),
     )
     return [
         _ending(outcome),
@@ -87,6 +88,19 @@ def finish_args(task: Task, outcome: Outcome) -> list[str | bytes]:
         _event_data(told, task.iteration),
         _webhook_members(told, failure, is_letter=outcome.exhausted),
         _next_pull_request(task, outcome),
+    ]
+
+
+def suspend_args(task: Task, outcome: Outcome) -> list[str | bytes]:
+    """SUSPEND's ARGV 5-15. *task* is as it was when it was claimed."""
+    work = outcome.work
+    return [
+        *([""] * 6 if outcome.usage == NO_USAGE else usage_args(task, outcome.usage)),
+        encode_changes(outcome.changes),
+        encode_work(work),
+        work.home if work else "",
+        "1" if work and work.truncated else "0",
+        outcome.stored_diff or b"",
     ]
 
 

@@ -31,7 +31,7 @@ from internal.task.codec import (
 )
 from internal.task.event import NewEvent, encode
 from internal.task.model import Claim, Outcome
-from internal.task.outcome import finish_args, finish_pr_args, usage_args
+from internal.task.outcome import finish_args, finish_pr_args, suspend_args, usage_args
 from internal.task.pullrequest import NotPublished, Published
 from internal.task.state import State
 
@@ -58,6 +58,7 @@ class Beat(StrEnum):
     FENCED = "0"
     RENEWED = "1"
     CANCEL = "2"
+    PAUSE = "3"
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,6 +284,36 @@ class TaskQueue:
             args += usage_args(claim.task, usage)
         _judge(await self._run(scripts.HANDBACK, args))
 
+    async def suspend(
+        self,
+        claim: Claim,
+        outcome: Outcome,
+        operation: str,
+        *,
+        ran_seconds: float,
+        tail: Sequence[NewEvent] = (),
+    ) -> None:
+        """
+        Pause the run: what it has so far is recorded as `finish` does it, and it is not over.
+
+        *ran_seconds* of its time are used up by this attempt. Repeat it with the same *operation*
+        until it answers.
+
+        Raises:
+            Fenced: nothing of this attempt counts.
+            CancelAccepted: report the end of the run with reason `canceled`.
+            Unavailable: written, but not yet on a replica; repeat.
+        """
+        args: list[str | bytes | int | float] = [
+            *(ref_of(claim), claim.token, operation, max(0, int(ran_seconds * 1000))),
+            *suspend_args(claim.task, outcome),
+            *_triples(tail),
+        ]
+        reply = await scripts.SUSPEND.durable(
+            self._redis, [self._keys.prefix], args, replicas=self._replicas
+        )
+        _judge(reply)
+
     async def reap(
         self, *, limit: int = 256, grace_seconds: float = 1, home_grace_seconds: float
     ) -> tuple[int, int, bool]:
@@ -351,6 +382,7 @@ def _claim(fields: dict[str, str], home: str, lane: Lane) -> Claim:
             line.startswith("budget ") for line in fields.get("gates", "").splitlines()
         ),
         lost_work=fields.get("lost_work") == "1",
+        ran_seconds=int(fields.get("ran", 0)) / 1000,
     )
 
 

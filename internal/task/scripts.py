@@ -13,7 +13,7 @@ from internal.telemetry import buckets
 
 _PARTS = (
     *("ground", "base", "counters", "registry", "events", "gates"),
-    *("spending", "lists", "post", "runs", "restore", "dedup", "homes"),
+    *("spending", "lists", "pauses", "post", "runs", "restore", "dedup", "homes"),
 )
 _FROM = {"ground": "internal.rdb", "post": "internal.webhook"}
 """Parts of other packages: what all scripts stand on, and how a delivery is written."""
@@ -33,7 +33,7 @@ def _script(name: str, *, needs: str) -> Script:
 ENQUEUE = _script("enqueue", needs="lists")
 ENQUEUE_ONCE = _script("enqueue", needs="dedup")
 """The same for a task with a deduplication key: it can end others, which takes more library."""
-CLAIM = _script("claim", needs="lists")
+CLAIM = _script("claim", needs="pauses")
 HEARTBEAT = _script("heartbeat", needs="registry")
 TRANSITION = _script("transition", needs="events")
 APPEND = _script("append", needs="events")
@@ -42,10 +42,13 @@ ADMIT = _script("admit", needs="runs")
 FINISH = _script("finish", needs="restore")
 FINISH_PR = _script("finish_pr", needs="restore")
 HANDBACK = _script("handback", needs="runs")
+SUSPEND = _script("suspend", needs="runs")
 INSTRUCT = _script("instruct", needs="restore")
 RETRY = _script("retry", needs="restore")
 PUBLISH = _script("publish", needs="restore")
 CANCEL = _script("cancel", needs="restore")
+PAUSE = _script("pause", needs="pauses")
+RESUME = _script("resume", needs="lists")
 DELETE = _script("delete", needs="runs")
 REAP = _script("reap", needs="homes")
 LIMITS = _script("limits", needs="ground")

@@ -213,6 +213,26 @@ class TaskService:
         fault_point("cancel_stored")
         return None if reply.word == "cancelling" else State(reply.rest[0])
 
+    async def pause(self, tenant: Tenant, task: str) -> bool:
+        """
+        Pause a queued task now, or ask the worker of a running one; whether it is paused already.
+
+        Raises:
+            NotFound, Conflict (it is finished, being cancelled, or a create-pr).
+        """
+        reply = self._judge(await self._store.pause(f"{tenant}/{task}"), "paused")
+        return reply.word == "ok" and reply.rest[0] == State.PAUSED
+
+    async def resume(self, tenant: Tenant, task: str) -> State:
+        """
+        Put a paused task back into its queue; the state it is in now.
+
+        Raises:
+            NotFound, Conflict (it is not paused).
+        """
+        reply = self._judge(await self._store.resume(f"{tenant}/{task}"), "resumed")
+        return State(reply.rest[0])
+
     async def delete(self, tenant: Tenant, task: str) -> None:
         """Erase a finished task from Redis; homes erase their part. Raises NotFound, Conflict."""
         self._judge(await self._store.delete(f"{tenant}/{task}"), "deleted")

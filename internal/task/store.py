@@ -88,6 +88,14 @@ class TaskStore:
         """CANCEL; words: ok (state), cancelling (state), illegal (state), missing."""
         return await self._write(scripts.CANCEL, [ref, random_token()])
 
+    async def pause(self, ref: str) -> Reply:
+        """PAUSE; words: ok (state), pausing (state), illegal (state), missing."""
+        return await self._write(scripts.PAUSE, [ref, random_token()])
+
+    async def resume(self, ref: str) -> Reply:
+        """RESUME; words: ok (state), illegal (state), missing."""
+        return await self._write(scripts.RESUME, [ref, random_token()])
+
     async def delete(self, ref: str) -> Reply:
         """DELETE; words: ok, illegal (state), missing."""
         return await self._write(scripts.DELETE, [ref, random_token()])

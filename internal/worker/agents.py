@@ -78,6 +78,7 @@ class Ended:
     result: AgentResult
     stopped: Stop | LimitKind | None
     log_tail: str
+    frozen_seconds: float = 0.0
 
 
 class AgentHost:
@@ -228,7 +229,12 @@ class AgentHost:
         stopped = decided.result() if decided.done() else None
         if stopped is None and result.ending is Ending.STOPPED:
             stopped = Stop.OUTAGE  # the shim's own timer: nobody had renewed the lease
-        return Ended(result=result, stopped=stopped, log_tail=started.stderr_tail)
+        return Ended(
+            result=result,
+            stopped=stopped,
+            log_tail=started.stderr_tail,
+            frozen_seconds=started.process.frozen_seconds(),
+        )
 
     async def _guard(
         self, started: AgentRun, run: Run, decided: asyncio.Future[Stop | LimitKind]

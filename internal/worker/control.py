@@ -1,5 +1,5 @@
 """
-Loop: hears at once that a cancel was accepted, or a task erased.
+Loop: hears at once that a cancel or a pause was accepted, or a task erased.
 
 The control channel only wakes those who ask for the truth: the heartbeat, and the sweep of the
 disk. When a message is lost, the next regular heartbeat says the same up to 3 s later, the next
@@ -27,6 +27,8 @@ from internal.worker.loops import run_until
 
 log = structlog.get_logger(__name__)
 
+_ASKS = frozenset({"cancel", "pause"})
+"""What the worker of a task is asked for; the heartbeat says whether it is still wanted."""
 _READ_SECONDS = 1.0
 _PAUSE_SECONDS = 1.0
 
@@ -74,7 +76,7 @@ class ControlLoop:
 
     def _hear(self, text: str) -> None:
         verb, _, ref = text.partition(" ")
-        if verb == "cancel" and any(ref_of(h.claim) == ref for h in self._heartbeat.holds()):
+        if verb in _ASKS and any(ref_of(h.claim) == ref for h in self._heartbeat.holds()):
             self._heartbeat.beat_now()
         if verb == "erased":
             tenant, _, task = ref.partition("/")

@@ -34,9 +34,9 @@ from internal.worker.keep import keep_work
 from internal.worker.lease import Hold, Stop
 from internal.worker.patience import until_written
 from internal.worker.prepare import Prepared, Preparer
-from internal.worker.prompt import prompt_of, rebuilt_prompt
+from internal.worker.prompt import GO_ON, prompt_of, rebuilt_prompt
 from internal.worker.recorder import Recorder
-from internal.worker.report import End, HandBack, run_reported
+from internal.worker.report import End, HandBack, Suspended, run_reported
 from internal.worker.run import Run
 from internal.worker.secrets import Secrets, SecretSource
 from internal.worker.stopping import Stopped, until_stopped
@@ -163,7 +163,8 @@ class Executor:
         if ended.result.ending is Ending.SESSION_LOST and ended.stopped is None:
             run.recorder.add(new_event("system", "warning", {"reason": "session_lost"}))
             task = replace(run.claim.task, iterations=prepared.iterations)
-            request = replace(request, session_id=None, prompt=rebuilt_prompt(task))
+            prompt = rebuilt_prompt(task, goes_on=prepared.goes_on)
+            request = replace(request, session_id=None, prompt=prompt)
             ended = await self._agents.run(agent, request, run, secrets.values())
         return ended
 
@@ -171,7 +172,9 @@ class Executor:
         self, run: Run, prepared: Prepared, ended: Ended, hidden: Sequence[str]
     ) -> End:
         """Record what the agent left, without what is *hidden*, and judge how the run ended."""
-        used = Outcome(usage=ended.result.usage)
+        used, ran_seconds = Outcome(usage=ended.result.usage), self._ran_seconds(run)
+        if ended.stopped is Stop.PAUSE and ended.result.ending is Ending.COMPLETED:
+            ended = replace(ended, stopped=None)  # it had done its work before it was interrupted
         if ended.stopped is not None and ended.stopped in _UNRECORDED:
             return self._end_early(run, ended.stopped, used)
         outcome = replace(used, result=ended.result.text or None)
@@ -189,6 +192,9 @@ class Executor:
         except (CodeforgeError, OSError) as error:  # an agent can do a lot to its own tree
             log.warning("run.not_recorded", error=str(error))
             failure = failure or failures.of_error(error)
+        if ended.stopped is Stop.PAUSE:
+            ran_seconds -= ended.frozen_seconds
+            return Suspended(outcome=replace(outcome, result=None), ran_seconds=ran_seconds)
         if ended.stopped is not None:
             return self._end_early(run, ended.stopped, outcome, ended.log_tail)
         return outcome if failure is None else self._fail(run, failure, outcome)
@@ -204,7 +210,7 @@ class Executor:
             step,
             run.hold.stopped,
             seconds=max(_RECORD_SECONDS, self._seconds_left(run)),
-            grace_seconds=_RECORD_GRACE_SECONDS,
+            grace=_record_grace,
         )
 
     def _end_early(
@@ -215,6 +221,8 @@ class Executor:
                 raise Fenced("The lease is lost.")
             case Stop.OUTAGE | Stop.SHUTDOWN:
                 return HandBack(reason=reason.value, usage=outcome.usage)
+            case Stop.PAUSE:
+                return Suspended(outcome=outcome, ran_seconds=self._ran_seconds(run))
             case Stop.CANCEL:
                 run.recorder.add(new_event("system", "task_cancelled", {}))
                 return replace(outcome, failure=failures.CANCELED)
@@ -252,12 +260,18 @@ class Executor:
     def _seconds_left(self, run: Run) -> float:
         return max(0.0, run.limits.deadline - self._clock.monotonic())
 
+    def _ran_seconds(self, run: Run) -> float:
+        """How much of the run's time this attempt has used."""
+        allowed = run.claim.task.config.timeout_seconds - run.claim.ran_seconds
+        return max(0.0, allowed - (run.limits.deadline - self._clock.monotonic()))
+
     def _limits(self, claim: Claim) -> Limits:
         config = claim.task.config
+        allowed = config.timeout_seconds - claim.ran_seconds
         return Limits(
             timeout_seconds=config.timeout_seconds,
             silence_seconds=config.silence_seconds,
-            deadline=self._clock.monotonic() + config.timeout_seconds,
+            deadline=self._clock.monotonic() + allowed,
         )
 
     async def _clean(self, claim: Claim) -> None:
@@ -269,12 +283,17 @@ class Executor:
             log.warning("run.left_for_the_sweep", error=str(error))
 
 
+def _record_grace(reason: Stop) -> float:
+    """Somebody waits for a run's end; a pause must not cost what the run has done."""
+    return _RECORD_SECONDS if reason is Stop.PAUSE else _RECORD_GRACE_SECONDS
+
+
 def _request(claim: Claim, prepared: Prepared, secrets: Secrets) -> AgentRequest:
     task, config = claim.task, claim.task.config
-    prompt = prompt_of(task)
+    prompt = GO_ON if prepared.goes_on else prompt_of(task)
     if prepared.is_rebuilt:
         known = replace(task, iterations=prepared.iterations)
-        prompt = rebuilt_prompt(known, work_lost=prepared.work_lost)
+        prompt = rebuilt_prompt(known, work_lost=prepared.work_lost, goes_on=prepared.goes_on)
     return AgentRequest(
         prompt=prompt,
         workspace=prepared.workspace.tree,

@@ -48,6 +48,8 @@ class Stop(StrEnum):
 
     CANCEL = "cancel"
     """A client asked for it; the end is reported as canceled."""
+    PAUSE = "pause"
+    """A client asked for it; what there is so far is recorded, and the run goes on later."""
     FENCED = "fenced"
     """The lease is somebody else's: nothing of this run counts."""
     OUTAGE = "outage"
@@ -203,6 +205,8 @@ class Heartbeat:
             fault_point("lease_renewed")
             if beat is Beat.CANCEL:
                 hold.stop(Stop.CANCEL)
+            elif beat is Beat.PAUSE:
+                hold.stop(Stop.PAUSE)
         if reply.alone_waiting:
             self._on_alone()
 

@@ -1,8 +1,9 @@
 """
 First step of a run: from a claim to a directory an agent can work in.
 
-It starts from the newest recorded work before this iteration, here or rebuilt from the stored
-patch, else from the base commit. The base commit is fixed by the first attempt that got so far.
+It starts from what the run has recorded at a pause, else from the newest work before its iteration,
+here or rebuilt from the stored patch, else from the base commit. The base commit is fixed by the
+first attempt that got so far.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ class Prepared:
     Everything the run needs on disk.
 
     `session_id` is None when there is nothing to resume; with `is_rebuilt` the prompt must then
-    tell what was said before, and with `work_lost` that its files are gone, too.
+    tell what was said before, and with `work_lost` that its files are gone, too. `goes_on`: the
+    run had been paused, so its session knows its prompt, and the tree has some of its work.
     """
 
     workspace: OpenWorkspace
@@ -41,6 +43,7 @@ class Prepared:
     session_id: str | None
     is_rebuilt: bool
     work_lost: bool
+    goes_on: bool = False
     iterations: tuple[Iteration, ...]
 
 
@@ -71,7 +74,8 @@ class Preparer:
             fault_point("mirror_fetched")
         repo = await self._recorded.open(task, mirror)
         iterations = await self._recorded.iterations(task)
-        rows = tuple(row for row in iterations if row.number < task.iteration)
+        # A row of its own has work only from a pause: whatever begins a run clears it.
+        rows = tuple(row for row in iterations if row.number <= task.iteration)
         before = None if claim.lost_work else newest_work(rows)
         start = None
         if before is not None:
@@ -93,6 +97,7 @@ class Preparer:
         )
         fault_point("workspace_ready")
         session = await self._resume(claim, agent, workspace, before[1] if before else None)
+        goes_on = before is not None and before[0].number == task.iteration
         told = {
             "commit": workspace.commit,
             "branch": workspace.branch,
@@ -106,8 +111,9 @@ class Preparer:
             repo=repo,
             base=mirror.commit,
             session_id=session,
-            is_rebuilt=session is None and bool(rows),
+            is_rebuilt=session is None and (goes_on or task.iteration > 1),
             work_lost=claim.lost_work or (before is not None and start is None),
+            goes_on=goes_on,
             iterations=iterations,
         )
 

@@ -1,6 +1,6 @@
 """
-What the agent is told: the user's text and nothing else, or, when its session is gone, a rebuilt
-one.
+What the agent is told: the user's text and nothing else, a word to go on after a pause, or, when
+its session is gone, a rebuilt prompt.
 
 A rebuilt prompt says so, and gives the newest iterations first place: they are taken from the
 newest backwards until the budget is used up, then shown in order.
@@ -14,6 +14,9 @@ from internal.task.model import Iteration, Task
 
 BUDGET_CHARS = 50_000
 _RESULT_CHARS = 2_000
+
+GO_ON = "Go on where you were interrupted."
+"""To a session that was paused: it knows what it was doing, and for whom."""
 
 _HEADER = (
     "Your earlier session for this work is not available, so this is what was said before. "
@@ -30,13 +33,18 @@ def prompt_of(task: Task) -> str:
     return task.current_prompt or task.prompt
 
 
-def rebuilt_prompt(task: Task, *, work_lost: bool = False) -> str:
-    """The current prompt behind what was said in earlier iterations; needs `task.iterations`."""
+def rebuilt_prompt(task: Task, *, work_lost: bool = False, goes_on: bool = False) -> str:
+    """
+    The current prompt behind what was said in earlier iterations; needs `task.iterations`.
+
+    With *goes_on* a part of it is done already.
+    """
     earlier = [row for row in task.iterations or () if row.number < task.iteration]
-    if not earlier:
+    if not earlier and not goes_on:
         return prompt_of(task)
     header = _HEADER_LOST if work_lost else _HEADER
-    parts = [header, *_newest_that_fit(earlier), f"The instruction now:\n\n{prompt_of(task)}"]
+    title = "The instruction now, which you had begun" if goes_on else "The instruction now"
+    parts = [header, *_newest_that_fit(earlier), f"{title}:\n\n{prompt_of(task)}"]
     return "\n\n".join(parts)
 
 

@@ -237,7 +237,7 @@ def _end_early(reason: Stop | LimitKind, recorder: Recorder) -> End:
     match reason:
         case Stop.FENCED:
             raise Fenced("The lease is lost.")
-        case Stop.OUTAGE | Stop.SHUTDOWN:
+        case Stop.OUTAGE | Stop.SHUTDOWN | Stop.PAUSE:  # a create-pr is never asked to pause
             return HandBack(reason=reason.value)
         case Stop.CANCEL:
             recorder.add(new_event("system", "task_cancelled", {}))

@@ -41,8 +41,16 @@ class HandBack:
     """What the attempt has used all the same."""
 
 
-End = Outcome | Published | NotPublished | HandBack
-"""How an attempt ends; the first of a run of the agent, the next two of a create-pr."""
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Suspended:
+    """The run is paused: `outcome` is what it has so far, `ran_seconds` how long it ran."""
+
+    outcome: Outcome
+    ran_seconds: float
+
+
+End = Outcome | Suspended | Published | NotPublished | HandBack
+"""How an attempt ends; the first two of a run of the agent, the next two of a create-pr."""
 
 Attempt = Callable[[Recorder], Awaitable[End]]
 
@@ -84,7 +92,7 @@ async def _run_reported(queue: TaskQueue, claim: Claim, attempt: Attempt, curren
 
 async def report(queue: TaskQueue, claim: Claim, end: End, tail: Sequence[NewEvent] = ()) -> bool:
     """
-    Report the end of a claim; whether the run was recorded (not handed back).
+    Report the end of a claim; whether anything was recorded (it was not handed back).
 
     Raises:
         Fenced: nothing of this run counts.
@@ -97,7 +105,13 @@ async def report(queue: TaskQueue, claim: Claim, end: End, tail: Sequence[NewEve
         await until_written(lambda operation: _tell(queue, claim, canceled, operation, said))
         end = canceled
     log.info("run.ended", run=_name(claim), **_how(end))
-    return not isinstance(end, HandBack)
+    match end:
+        case HandBack():
+            return False
+        case Suspended():
+            return end.outcome.work is not None
+        case _:
+            return True
 
 
 def _name(claim: Claim) -> str:
@@ -111,6 +125,8 @@ def _how(end: End) -> dict[str, str]:
             return {"result": "failed", "reason": failure.reason.value}
         case Outcome():
             return {"result": "completed"}
+        case Suspended():
+            return {"result": "paused"}
         case Published():
             return {"result": "pr_created"}
         case NotPublished():
@@ -138,6 +154,10 @@ async def _tell(
         case Outcome():
             await queue.finish(claim, end, operation, tail)
             fault_point("finished")
+        case Suspended():
+            await queue.suspend(
+                claim, end.outcome, operation, ran_seconds=end.ran_seconds, tail=tail
+            )
         case Published() | NotPublished():
             await queue.finish_pr(claim, end, operation)
             fault_point("pr_finished")
@@ -179,6 +199,8 @@ async def _report_broken(queue: TaskQueue, claim: Claim) -> bool:
 def _canceled(claim: Claim, end: End) -> Outcome | NotPublished:
     if claim.publish:
         return NotPublished(reason=CANCELED.reason, message=CANCELED.message)
+    if isinstance(end, Suspended):
+        end = end.outcome
     if isinstance(end, Outcome):
         return dataclasses.replace(end, failure=CANCELED, exhausted=False)
     used = end.usage if isinstance(end, HandBack) else NO_USAGE

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from internal.worker.lease import Stop
@@ -20,16 +20,22 @@ class Stopped(Exception):  # noqa: N818 -- no error: the run is to end, for this
         self.reason = reason
 
 
+def no_grace(reason: Stop) -> float:
+    """The step ends at once."""
+    del reason
+    return 0
+
+
 async def until_stopped(
     step: Coroutine[Any, Any, T],
     stopped: asyncio.Future[Stop],
     *,
     seconds: float,
-    grace_seconds: float = 0,
+    grace: Callable[[Stop], float] = no_grace,
 ) -> T:
     """
-    The result of *step*, which is cancelled *grace_seconds* after the run must end, or after
-    *seconds*.
+    The result of *step*, which is cancelled *seconds* from now; when the run must end, after the
+    seconds that *grace* gives for the reason.
 
     Raises:
         Stopped: it was cancelled.
@@ -39,7 +45,7 @@ async def until_stopped(
         first: set[asyncio.Future[Any]] = {task, stopped}
         await asyncio.wait(first, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         if stopped.done() and not task.done():
-            await asyncio.wait({task}, timeout=grace_seconds)
+            await asyncio.wait({task}, timeout=grace(stopped.result()))
         if task.done():
             return task.result()
     finally:

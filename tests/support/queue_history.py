@@ -141,8 +141,8 @@ class QueueHistory(RuleBasedStateMachine):
 
     def _beat(self, worker: Worker) -> None:
         replies = self.do(self.lab.beat(worker.name, worker.home, worker.claims))
-        expected = [2 if self._by_claim(claim).cancel else 1 for claim in worker.claims]
-        assert replies[1:] == expected
+        tasks = [self._by_claim(claim) for claim in worker.claims]
+        assert replies[1:] == [2 if task.cancel else 3 if task.pause else 1 for task in tasks]
 
     def _live_on(self, seconds: int) -> None:
         """Time passes for those who are there."""
@@ -288,6 +288,9 @@ class QueueHistory(RuleBasedStateMachine):
                 break
             self.do(self.lab.sleep(3))
             self.reap()
+            for task in self.tasks.values():
+                if task.status == "paused":
+                    self._resume(task)
             for worker in self.workers:
                 self.do(self.lab.queue.register(worker.name, worker.home, {}))
                 for lane in Lane:
@@ -300,6 +303,11 @@ class QueueHistory(RuleBasedStateMachine):
         assert not left, f"never ended: {left}"
         self.reap()
         check_at_rest(self._look())
+
+    def _resume(self, task: Known) -> None:
+        answer = self.do(self.lab.store.resume(task.ref))
+        task.status = task.queued_status
+        assert (answer.word, answer.rest) == ("ok", (task.status,))
 
     def _end(self, task: Known, claim: Claim) -> None:
         if task.kind == "publish":

@@ -256,6 +256,22 @@ class Lab:
         outcome = replace(outcome, usage=usage, exhausted=exhausted)
         return await self.queue.finish(claim, outcome, operation or self.operation(), tail)
 
+    async def suspend(
+        self,
+        claim: Claim,
+        *,
+        work: bool = True,
+        truncated: bool = False,
+        usage: Usage = NO_USAGE,
+        ran_seconds: float = 5,
+        operation: str = "",
+    ) -> None:
+        """Report that the run is paused, with or without recorded work."""
+        outcome = replace(outcome_of(claim, work=work, truncated=truncated), usage=usage)
+        await self.queue.suspend(
+            claim, outcome, operation or self.operation(), ran_seconds=ran_seconds
+        )
+
     async def run(self, claim: Claim, **how: Any) -> State:
         """From claimed to finished."""
         await self.advance(claim)

@@ -14,7 +14,9 @@ from internal.task.model import Claim
 from tests.support.world import World
 
 LIVES = 3
-_COUNTS_ON = ("seq", "request", "cancel_op", "iterations_used", "callbacks")
+_COUNTS_ON = (
+    *("seq", "request", "cancel_op", "pause_op", "resume_op", "iterations_used", "callbacks"),
+)
 """Fields that a restored document may differ in."""
 
 
@@ -34,6 +36,9 @@ class Known:
     claim: Claim | None = None
     worker: str = ""
     cancel: bool = False
+    pause: bool = False
+    kept: bool = False
+    """The run has recorded work of its own at a pause."""
     pushing: bool = False
     has_work: bool = False
     before: Known | None = None
@@ -77,11 +82,17 @@ class Known:
 
     def given_back(self) -> None:
         self.claim, self.pushing = None, False
-        self.status = self.queued_status
+        self.status = "paused" if self.pause else self.queued_status
+        self.pause = False
+
+    def suspended(self, *, kept: bool) -> None:
+        self.claim, self.pause, self.status = None, False, "paused"
+        self.kept = self.kept or kept
 
     def ended(self, status: str) -> None:
         """A run is over and nothing of its beginning is put back."""
         self.claim, self.cancel, self.pushing = None, False, False
+        self.pause = self.kept = False
         self.before = self.frozen = None
         self.status = status
         self.finals += 1
@@ -93,6 +104,9 @@ class Known:
         assert self.frozen is not None
         document, rows = self.frozen
         now, now_rows = frozen(world, self.ref)
+        if self.kept and self.kind == "instruct":  # its work is the newest, and stays
+            newest = ("home", "truncated", "changes")
+            document, now = without(document, *newest), without(now, *newest)
         if pr_error:
             document = without(document, "pr_error", "pr_reason", "op")
             now = without(now, "pr_error", "pr_reason", "op")
@@ -133,6 +147,7 @@ class Known:
             "lost": str(self.lost),
             "token": self.claim.token if self.claim else None,
             "cancel": "1" if self.cancel else None,
+            "pause": "1" if self.pause else None,
             "pushing": "1" if self.pushing else None,
         }
         defaults = {"attempt": "0", "lost": "0"}

@@ -40,10 +40,12 @@ _QUEUED = {State.PENDING, State.AWAITING_INSTRUCTION, State.CREATING_PR}
 _NUMBERS = (
     *("created_at", "started_at", "finished_at", "since", "wait_until", "retain"),
     *("seq", "batch", "attempt", "lost", "retries", "iteration", "iterations_used", "pr_number"),
+    "ran",
 )
 _OF_A_RUN = (
     "spent",
     *("token", "worker", "claim", "batch", "pushing", "cancel", "prev", "lost_work", "pr_options"),
+    *("pause", "ran", "ran_usage"),
     *("at", "since", "wait_reason", "wait_until", "waited", "permit", "admitted"),
 )
 """Fields that a finished task does not have."""
@@ -157,6 +159,9 @@ def _check_places(world: World) -> None:
         elif "token" in task:
             assert found == ["lease"], f"{ref} is leased and stands in {found}"
             assert "at" not in task
+        elif State(task["status"]) is State.PAUSED:
+            assert not found, f"{ref} is paused and stands in {found}"
+            assert not {"at", "pause", "cancel"} & set(task), f"{ref} is paused, and more"
         else:
             assert found == [task["at"]], f"{ref} is queued at {task['at']!r}, stands in {found}"
             assert State(task["status"]) in _QUEUED, f"{ref} is queued as {task['status']}"

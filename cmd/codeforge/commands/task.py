@@ -1,6 +1,6 @@
 """
-`codeforge task ...`: submit, list, show, follow, instruct, cancel, retry, create-pr, pr, diff,
-delete.
+`codeforge task ...`: submit, list, show, follow, instruct, pause, resume, cancel, retry, create-pr,
+pr, diff, delete.
 
 Exit codes: 0 done (and, when it followed, the task completed), 1 the task failed, 2 wrong usage or
 a refused request, 3 no such task or the wrong state, 4 no server.
@@ -161,6 +161,32 @@ def cancel(task: TaskId, url: Url = None, token: Token = None, *, as_json: AsJso
     """End a queued or running task."""
     with connected(url, token) as client:
         _say_state(client.cancel(task), as_json)
+
+
+@app.command()
+def pause(task: TaskId, url: Url = None, token: Token = None, *, as_json: AsJson = False) -> None:
+    """Pause a queued or running task: its work and its session are kept."""
+    with connected(url, token) as client:
+        _say_state(client.pause(task), as_json)
+
+
+@app.command()
+def resume(
+    task: TaskId,
+    *,
+    follow: Follow = False,
+    url: Url = None,
+    token: Token = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let a paused task go on."""
+    with connected(url, token) as client:
+        seen = _last_event(client, task) if follow else 0
+        answer = client.resume(task)
+        if follow:
+            _follow(client, task, after=seen, as_json=as_json)
+        else:
+            _say_state(answer, as_json)
 
 
 @app.command()

@@ -29,7 +29,7 @@ from internal.server.query import (
 from internal.server.request import caller_of, expect_nothing, task_id_of, tenant_of
 from internal.server.schema import CreateTask, Instruct
 from internal.task.model import Task
-from internal.task.state import FINISHED
+from internal.task.state import FINISHED, State
 from internal.task.submission import request_hash
 
 _IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,128}\Z")
@@ -123,6 +123,25 @@ class TaskHandlers:
         if state is not None:
             status, message = state.value, "The task was taken out of the queue."
         return json_response({"id": task, "status": status, "message": message})
+
+    async def pause(self, request: Request) -> Response:
+        """Pause what is queued, or ask the worker of what runs."""
+        await expect_nothing(request)
+        task = task_id_of(request)
+        is_paused = await self._tasks.pause(tenant_of(request), task)
+        await self._audit.record(caller_of(request), "task.pause", task)
+        status, message = "pausing", "The agent is being interrupted."
+        if is_paused:
+            status, message = State.PAUSED.value, "The task is paused."
+        return json_response({"id": task, "status": status, "message": message})
+
+    async def resume(self, request: Request) -> Response:
+        """Put a paused task back into its queue."""
+        await expect_nothing(request)
+        task = task_id_of(request)
+        state = await self._tasks.resume(tenant_of(request), task)
+        await self._audit.record(caller_of(request), "task.resume", task)
+        return json_response({"id": task, "status": state})
 
     async def delete(self, request: Request) -> Response:
         """Erase a finished task."""

@@ -36,9 +36,8 @@ for n = 4, #ARGV do
   if not wait_at or opens < soonest then wait_at, soonest = closed, opens end
 end
 local reason = wait_reason(wait_at)
-give_back(t, reason)
 set(t, {op = op})
-park(t, wait_at, soonest < math.huge and soonest or nil)
+if not give_back(t, reason) then park(t, wait_at, soonest < math.huge and soonest or nil) end
 save(t)
 count('handbacks:' .. reason)
 return {'parked'}

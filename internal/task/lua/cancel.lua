@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- CANCEL: end what is queued at once; ask the worker of what runs.
+-- CANCEL: end what is queued or paused at once; ask the worker of what runs.
 -- ARGV: 1 ref, 2 operation id
 -- -> {'ok', state} ended, the state it is in now | {'cancelling', state} asked | {'illegal', state} | {'missing'}
 local t, op = load(ARGV[1]), ARGV[2]

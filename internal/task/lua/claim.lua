@@ -57,7 +57,7 @@ end
 -- What the claim allows: whose token it is, and until when an agent may run (ms).
 local function permit(f)
   local seconds = f.kind ~= 'publish' and string.match(f.config or '', '"timeout_seconds":(%d+)')
-  return seconds and token .. ' ' .. text(NOW + seconds * 1000) or token
+  return seconds and token .. ' ' .. text(NOW + seconds * 1000 - (f.ran or 0)) or token
 end
 
 local function take(t, gates, limits)
@@ -94,10 +94,14 @@ end
 -- Claim, park or drop the task at the head of a tenant's list; returns the task when it was claimed.
 local function serve(tenant, head, virtual_time, suffixes)
   local t = read(tenant .. '/' .. head.id, 'at', 'status', 'kind', 'priority', 'gates', 'since', 'seq', 'attempt', 'started_at',
-    'waited', 'config')
+    'waited', 'config', 'pause', 'ran')
   if t.f.at ~= 'list ' .. lane .. ' ' .. head.suffix then       -- no such task any more
     redis.call('LPOP', head.list)
     return leave_if_empty(lane, head.suffix, tenant)
+  end
+  if t.f.pause then                                             -- given back by a script that knows no pause
+    pause_queued(t)
+    return save(t)
   end
   local gates = gates_of(t)
   local limits, own, weight = limits_of(gates, 'weight:' .. tenant, 'weight:*')

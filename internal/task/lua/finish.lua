@@ -38,16 +38,10 @@ local function record()
   row(t, {op = op})
   if ARGV[6] ~= '' then set(t, {failure = ARGV[6]}) end
   if ARGV[7] ~= '' then set(t, {result = ARGV[7]}) end
-  if ARGV[8] ~= '' then
-    set(t, {changes = ARGV[8]})
-    row(t, {changes = ARGV[8]})
+  record_work(t, ARGV[8], ARGV[15], ARGV[16], ARGV[17], diff)
+  if diff == '' then drop_old_diff(t) elseif f.kind == 'retry' then
+    redis.call('HDEL', t.key .. ':work', f.iteration .. '.aside')
   end
-  if ARGV[15] ~= '' then
-    set(t, {home = ARGV[16], truncated = ARGV[17]})
-    row(t, {work = ARGV[15], home = ARGV[16]})
-  end
-  if diff ~= '' then redis.call('HSET', t.key .. ':work', f.iteration, diff)
-  elseif f.kind == 'retry' then redis.call('HDEL', t.key .. ':work', f.iteration) end  -- of the run before
 end
 
 local tail = {}

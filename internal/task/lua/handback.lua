@@ -11,13 +11,13 @@ if f.op == op then return {'dup', f.status} end
 if f.token ~= ARGV[2] then return {'fenced', f.status} end
 if f.cancel then return {'cancelled'} end
 if ARGV[7] then spend(t, 7) end
-give_back(t, ARGV[5])
+local is_paused = give_back(t, ARGV[5])
 set(t, {op = op, retries = f.retries + ARGV[6]})
 count((ARGV[6] == '1' and 'retries:' or 'handbacks:') .. ARGV[5])
-if delay > 0 then
+if not is_paused and delay > 0 then
   redis.call('ZADD', P .. 'due', NOW + delay, t.ref)
   wait_for(t, 'due', 'retry', NOW + delay)
-else
+elseif not is_paused then
   push(t, true)
 end
 save(t)

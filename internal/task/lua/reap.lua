@@ -38,8 +38,7 @@ local function take_back(ref, worker, charge)
     release(t)
     bury(t)
   else
-    give_back(t, charge == 1 and 'worker_lost' or 'claim_lost')
-    push(t, true)
+    if not give_back(t, charge == 1 and 'worker_lost' or 'claim_lost') then push(t, true) end
     save(t)
   end
   return 1

@@ -501,3 +501,28 @@ async def test_a_finish_that_is_repeated_shows_once(
 
     assert [event["event"] for event in events].count("task_completed") == 1
     assert (await document(client, task))["usage_total"]["turns"] == 1
+
+
+async def test_a_task_is_paused_and_resumed(service: Service, client: httpx2.AsyncClient) -> None:
+    """
+    What waits at once, what runs by its worker; twice is once, and a resume is for what is paused.
+    """
+    task = await submit(client)
+    paused = await client.post(f"/api/v1/tasks/{task}/pause")
+    again = await client.post(f"/api/v1/tasks/{task}/pause")
+    resumed = await client.post(f"/api/v1/tasks/{task}/resume")
+    refused = await client.post(f"/api/v1/tasks/{task}/resume")
+    claim = await service.claim()
+    asked = await client.post(f"/api/v1/tasks/{task}/pause")
+    running = await document(client, task)
+    await service.finish(claim)
+    finished = await client.post(f"/api/v1/tasks/{task}/pause")
+
+    assert paused.status_code == again.status_code == 200
+    assert paused.json() == again.json()
+    assert paused.json()["status"] == "paused"
+    assert resumed.json() == {"id": task, "status": "pending"}
+    assert refused.status_code == finished.status_code == 409
+    assert asked.json()["status"] == "pausing"
+    assert (running["status"], running["pause_requested"]) == ("running", True)
+    assert "pause_requested" not in await document(client, task)

@@ -47,11 +47,14 @@ _WEIGHTS = {
     "finish": 5,
     "append": 2,
     "hand_back": 2,
+    "suspend": 2,
     "create": 3,
     "instruct": 2,
     "retry": 3,
     "publish": 3,
     "cancel": 3,
+    "pause": 3,
+    "resume": 3,
     "delete": 1,
     "crash": 4,
     "kill_worker": 1,
@@ -122,6 +125,34 @@ class QueueMachine(QueueHistory):
         else:
             task.cancelled(self._look())
             assert (answer.word, answer.rest) == ("ok", (task.status,))
+
+    def pause(self) -> None:
+        if not self.tasks:
+            return
+        task = self._some_task()
+        answer = self.do(self.lab.store.pause(task.ref))
+        if task.status == "paused":
+            assert (answer.word, answer.rest) == ("ok", ("paused",))
+        elif task.is_finished or task.kind == "publish" or task.cancel:
+            assert (answer.word, answer.rest) == ("illegal", (task.status,))
+        elif task.claim:
+            assert (answer.word, answer.rest) == ("pausing", (task.status,))
+            task.pause = True
+        else:
+            assert (answer.word, answer.rest) == ("ok", ("paused",))
+            task.status = "paused"
+
+    def resume(self) -> None:
+        paused = [task for task in self.tasks.values() if task.status == "paused"]
+        if paused and self._flip():
+            self._resume(self._one_of(paused))
+        elif self.tasks:
+            task = self._some_task()
+            if task.status == "paused":
+                self._resume(task)
+            else:
+                answer = self.do(self.lab.store.resume(task.ref))
+                assert (answer.word, answer.rest) == ("illegal", (task.status,))
 
     def delete(self) -> None:
         """By a client, or by the end of its TTL."""
@@ -209,6 +240,24 @@ class QueueMachine(QueueHistory):
             self._give_up(claim)
             task.given_back()
 
+    def suspend(self) -> None:
+        """A worker reports a pause, with what the run has so far."""
+        held = [claim for claim in self._held() if self._by_claim(claim).kind != "publish"]
+        asked = [claim for claim in held if self._by_claim(claim).pause]
+        if not held:
+            return
+        claim = self._one_of(asked or held)
+        task = self._by_claim(claim)
+        work = self._flip()
+        try:
+            self.do(self.lab.suspend(claim, work=work, truncated=work and self._flip()))
+        except CancelAccepted:
+            assert task.cancel
+        else:
+            assert not task.cancel
+            self._give_up(claim)
+            task.suspended(kept=work)
+
     def act_as_zombie(self) -> None:
         """Nothing that a lost claim says counts."""
         if not self.zombies:
@@ -220,6 +269,7 @@ class QueueMachine(QueueHistory):
             lambda: self.lab.queue.append(claim, 9, []),
             lambda: self.lab.finish(claim),
             lambda: self.lab.queue.hand_back(claim, "late", reason="shutdown"),
+            lambda: self.lab.suspend(claim),
         ):
             with pytest.raises(Fenced):
                 self.do(call())

@@ -41,6 +41,37 @@ async def cancelling(lab: Lab) -> Made:
     return claim
 
 
+async def pausing(lab: Lab) -> Made:
+    claim = await running(lab)
+    await lab.store.pause(REF)
+    return claim
+
+
+async def paused(lab: Lab) -> Made:
+    await pending(lab)
+    await lab.store.pause(REF)
+    return None
+
+
+async def paused_at_work(lab: Lab) -> Made:
+    claim = await pausing(lab)
+    assert claim is not None
+    await lab.suspend(claim)
+    return None
+
+
+async def paused_follow_up(lab: Lab) -> Made:
+    await awaiting_instruction(lab)
+    await lab.store.pause(REF)
+    return None
+
+
+async def paused_retry(lab: Lab) -> Made:
+    await retrying(lab)
+    await lab.suspend(await lab.take())
+    return None
+
+
 async def waiting(lab: Lab) -> Made:
     claim = await running(lab)
     assert claim is not None
@@ -110,25 +141,31 @@ async def missing(lab: Lab) -> Made:
 
 
 ILLEGAL, JOINED = "illegal", "joined"
-# state: instruct, retry, publish, cancel, delete; each "<word>" or "<word> <state after>"
-CLIENTS: dict[Callable[[Lab], Awaitable[Made]], tuple[str, str, str, str, str]] = {
-    pending: (ILLEGAL, ILLEGAL, ILLEGAL, "ok failed", ILLEGAL),
-    cloning: (ILLEGAL, ILLEGAL, ILLEGAL, "cancelling cloning", ILLEGAL),
-    running: (ILLEGAL, ILLEGAL, ILLEGAL, "cancelling running", ILLEGAL),
-    cancelling: (ILLEGAL, ILLEGAL, ILLEGAL, "cancelling running", ILLEGAL),
-    waiting: (ILLEGAL, ILLEGAL, ILLEGAL, "ok failed", ILLEGAL),
-    completed: ("ok awaiting_instruction", ILLEGAL, "ok creating_pr", ILLEGAL, "ok"),
-    failed: ("ok awaiting_instruction", "ok pending", "ok creating_pr", ILLEGAL, "ok"),
-    failed_without_work: ("ok awaiting_instruction", "ok pending", "no_work", ILLEGAL, "ok"),
-    awaiting_instruction: (ILLEGAL, ILLEGAL, ILLEGAL, "ok completed", ILLEGAL),
-    retrying: (ILLEGAL, ILLEGAL, ILLEGAL, "ok failed", ILLEGAL),
-    creating_pr: (ILLEGAL, ILLEGAL, JOINED, "ok completed", ILLEGAL),
-    publishing: (ILLEGAL, ILLEGAL, JOINED, "cancelling creating_pr", ILLEGAL),
-    pushing: (ILLEGAL, ILLEGAL, JOINED, ILLEGAL, ILLEGAL),
-    pr_created: ("ok awaiting_instruction", ILLEGAL, "ok creating_pr", ILLEGAL, "ok"),
-    missing: ("missing", "missing", "missing", "missing", "missing"),
+NO = ILLEGAL
+# state: what VERBS say, in their order; each "<word>" or "<word> <state after>"
+CLIENTS: dict[Callable[[Lab], Awaitable[Made]], tuple[str, str, str, str, str, str, str]] = {
+    pending: (NO, NO, NO, "ok failed", "ok paused", NO, NO),
+    cloning: (NO, NO, NO, "cancelling cloning", "pausing cloning", NO, NO),
+    running: (NO, NO, NO, "cancelling running", "pausing running", NO, NO),
+    cancelling: (NO, NO, NO, "cancelling running", NO, NO, NO),
+    pausing: (NO, NO, NO, "cancelling running", "pausing running", NO, NO),
+    paused: (NO, NO, NO, "ok failed", "ok paused", "ok pending", NO),
+    paused_at_work: (NO, NO, NO, "ok failed", "ok paused", "ok pending", NO),
+    paused_follow_up: (NO, NO, NO, "ok completed", "ok paused", "ok awaiting_instruction", NO),
+    paused_retry: (NO, NO, NO, "ok failed", "ok paused", "ok pending", NO),
+    waiting: (NO, NO, NO, "ok failed", "ok paused", NO, NO),
+    completed: ("ok awaiting_instruction", NO, "ok creating_pr", NO, NO, NO, "ok"),
+    failed: ("ok awaiting_instruction", "ok pending", "ok creating_pr", NO, NO, NO, "ok"),
+    failed_without_work: ("ok awaiting_instruction", "ok pending", "no_work", NO, NO, NO, "ok"),
+    awaiting_instruction: (NO, NO, NO, "ok completed", "ok paused", NO, NO),
+    retrying: (NO, NO, NO, "ok failed", "ok paused", NO, NO),
+    creating_pr: (NO, NO, JOINED, "ok completed", NO, NO, NO),
+    publishing: (NO, NO, JOINED, "cancelling creating_pr", NO, NO, NO),
+    pushing: (NO, NO, JOINED, NO, NO, NO, NO),
+    pr_created: ("ok awaiting_instruction", NO, "ok creating_pr", NO, NO, NO, "ok"),
+    missing: ("missing", "missing", "missing", "missing", "missing", "missing", "missing"),
 }
-VERBS = ("instruct", "retry", "publish", "cancel", "delete")
+VERBS = ("instruct", "retry", "publish", "cancel", "pause", "resume", "delete")
 
 
 @pytest.mark.parametrize("make", CLIENTS, ids=lambda make: make.__name__)
@@ -148,6 +185,8 @@ async def test_a_client_gets_what_the_table_says(
         "retry": lab.retry,
         "publish": lab.publish,
         "cancel": lab.store.cancel,
+        "pause": lab.store.pause,
+        "resume": lab.store.resume,
         "delete": lab.store.delete,
     }[verb]
 
@@ -159,7 +198,7 @@ async def test_a_client_gets_what_the_table_says(
         assert await lab.status(REF) == state
     elif word == ILLEGAL:
         assert answer.rest == (before.document(REF)["status"],)
-    if word not in {"ok", "cancelling"}:
+    if word not in {"ok", "cancelling", "pausing"}:
         assert await lab.world() == before
 
 
@@ -199,12 +238,17 @@ REPORTS: dict[str, Callable[[Lab, Claim], Awaitable[object]]] = {
     "fail_pr": fail_pr,
     "cancel_pr": cancel_pr,
     "hand_back": lambda lab, claim: lab.queue.hand_back(claim, "end", reason="shutdown"),
+    "suspend": lambda lab, claim: lab.suspend(claim, operation="end"),
 }
 _NO = Conflict
 # state: one entry for each report, in their order: the state after, or what is raised
 WORKERS: dict[Callable[[Lab], Awaitable[Made]], list[str | type[Exception]]] = {
-    cloning: ["running", _NO, "cloning", _NO, "failed", "failed", _NO, _NO, _NO, "pending"],
-    running: [_NO, _NO, "running", "completed", "failed", "failed", _NO, _NO, _NO, "pending"],
+    cloning: [
+        *("running", _NO, "cloning", _NO, "failed", "failed", _NO, _NO, _NO, "pending", "paused"),
+    ],
+    running: [
+        *(_NO, _NO, "running", "completed", "failed", "failed", _NO, _NO, _NO, "pending", "paused"),
+    ],
     cancelling: [
         CancelAccepted,
         CancelAccepted,
@@ -216,14 +260,18 @@ WORKERS: dict[Callable[[Lab], Awaitable[Made]], list[str | type[Exception]]] = {
         _NO,
         _NO,
         CancelAccepted,
+        CancelAccepted,
+    ],
+    pausing: [
+        *(_NO, _NO, "running", "completed", "failed", "failed", _NO, _NO, _NO, "paused", "paused"),
     ],
     publishing: [
         *(_NO, "creating_pr", "creating_pr", _NO, _NO, _NO),
-        *("pr_created", "completed", "completed", "creating_pr"),
+        *("pr_created", "completed", "completed", "creating_pr", _NO),
     ],
     pushing: [
         *(_NO, "creating_pr", "creating_pr", _NO, _NO, _NO),
-        *("pr_created", "completed", "completed", "creating_pr"),
+        *("pr_created", "completed", "completed", "creating_pr", _NO),
     ],
 }
 

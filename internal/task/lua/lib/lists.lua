@@ -43,12 +43,27 @@ local function leave_if_empty(lane, suffix, tenant)
   if redis.call('ZREM', gate_key(gate, 'parked'), flow_entry(lane, suffix, tenant)) == 1 then forget_if_empty(gate) end
 end
 
--- Put a queued task into a list: where its work lies, or the common ones when suffix says so.
+-- Put a task where its age belongs, behind all that are older. A list is in order of age but for what went to its
+-- head, so a search by halves finds the place, or one as good.
+local function insert_by_age(list, t)
+  local low, high = 0, redis.call('LLEN', list)
+  while low < high do
+    local middle = math.floor((low + high) / 2)
+    local age = redis.call('ZSCORE', P .. 'queued', t.tenant .. '/' .. redis.call('LINDEX', list, middle))
+    if tonumber(age or 0) <= tonumber(t.f.since) then low = middle + 1 else high = middle end
+  end
+  local younger = redis.call('LINDEX', list, low)
+  if younger then redis.call('LINSERT', list, 'BEFORE', younger, t.id) else redis.call('RPUSH', list, t.id) end
+end
+
+-- Put a queued task into a list: where its work lies, or the common ones when suffix says so. front: true to its head,
+-- false to its end, 'age' to the place of its age
 local function push(t, front, suffix)
   local lane, home = lane_of(t), t.f.home or ''
   if not suffix then suffix = home ~= '' and not t.f.lost_work and '@' .. home or '' end
   if suffix ~= '' then redis.call('ZADD', P .. 'homes', 'NX', 0, home) end
-  redis.call(front and 'LPUSH' or 'RPUSH', list_key(lane, suffix, t.tenant, PRIORITY[t.f.priority]), t.id)
+  local list = list_key(lane, suffix, t.tenant, PRIORITY[t.f.priority])
+  if front == 'age' then insert_by_age(list, t) else redis.call(front and 'LPUSH' or 'RPUSH', list, t.id) end
   set(t, {at = 'list ' .. lane .. ' ' .. suffix})
   clear(t, 'wait_reason', 'wait_until')
   redis.call('ZADD', P .. 'queued', 'NX', t.f.since, t.ref)

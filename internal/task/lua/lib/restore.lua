@@ -4,8 +4,8 @@
 -- What no run takes back: what was given at creation, and what only counts on.
 local LASTING = {id = 1, tenant = 1, created_at = 1, repo_url = 1, prompt = 1, priority = 1, labels = 1, config = 1,
   provider_key = 1, callback_url = 1, task_url = 1, access_token = 1, ai_api_key = 1, mcp_servers = 1, retain = 1, no_usage = 1,
-  usage_total = 1, unpriced_total = 1, spent = 1, seq = 1, iterations_used = 1, request = 1, cancel_op = 1, prev = 1, pr_heads = 1,
-  dedup = 1, callbacks = 1}
+  usage_total = 1, unpriced_total = 1, spent = 1, seq = 1, iterations_used = 1, request = 1, cancel_op = 1, pause_op = 1,
+  resume_op = 1, prev = 1, pr_heads = 1, dedup = 1, callbacks = 1}
 -- What RETRY erases from the row of its iteration. Field `op` stays: a repeated FINISH is known by it.
 local ROW = {'status', 'result', 'failure', 'changes', 'usage', 'unpriced', 'work', 'home', 'started_at', 'ended_at'}
 
@@ -28,6 +28,7 @@ end
 -- Begin a run of a finished task: its document and, for a retry, its row are kept, its counters start again.
 -- traceparent: of the request that asks for it; without one the run stays in the trace of the run before
 local function begin_run(t, kind, request, gates, traceparent)
+  clear(t, 'pause', 'ran', 'ran_usage')                         -- left by a script that knows no pause
   local kept = {doc = {}, row = kind == 'retry' and kept_row(t) or {}}
   if kind ~= 'retry' then close_row(t) end
   kept.dead = redis.call('ZSCORE', P .. 'dead', t.ref) or nil
@@ -56,6 +57,7 @@ local function put_document_back(t)
   local kept = cjson.decode(t.f.prev)
   if t.f.kind == 'retry' then
     for _, name in ipairs(ROW) do row(t, {[name] = kept.row[name] or false}) end
+    put_old_diff_back(t)
   end
   for name in pairs(t.f) do
     if not LASTING[name] and not kept.doc[name] then clear(t, name) end
@@ -82,22 +84,31 @@ local function cancel_run(t)
   if t.f.kind == 'publish' then fail_publish(t, 'canceled', CANCELLED) else fail_run(t, 'canceled', CANCELLED) end
 end
 
--- End what is queued, because it was cancelled. A follow-up keeps its row, as failed; a retry gets back the old one.
+-- What the document says of the newest work, when a follow-up that was paused has recorded it.
+local function paused_work(t)
+  if t.f.kind ~= 'instruct' or not redis.call('HGET', t.key .. ':iterations', t.f.iteration .. '.work') then return {} end
+  return {home = t.f.home, truncated = t.f.truncated, changes = t.f.changes}
+end
+
+-- End what is queued or paused, because it was cancelled. A follow-up keeps its row, as failed, with the work it had
+-- recorded at a pause; a retry gets back the old one.
 local function cancel_queued(t)
   withdraw(t)
   if t.f.kind == 'publish' or not t.f.prev then return cancel_run(t) end
   local failure = failure_of('canceled', CANCELLED)
   emit(t, 'system', 'task_cancelled', '{}')
   set_state(t, status_before(t), because('canceled'))
-  row(t, {status = 'failed', failure = failure, started_at = t.f.started_at, ended_at = NOW})
+  row(t, {status = 'failed', failure = failure, usage = t.f.usage, started_at = t.f.started_at, ended_at = NOW})
   tell_failed(t, 'canceled', CANCELLED, failure)
+  local work = paused_work(t)
   put_document_back(t)
+  set(t, work)
   close_run(t)
 end
 
--- End what is queued, ask the worker of what runs; for what is neither finished nor pushing. Returns whether it ended.
+-- End what is queued or paused, ask the worker of what runs; for what is neither finished nor pushing. Returns whether it ended.
 local function cancel_or_ask(t)
-  if t.f.at then
+  if t.f.at or t.f.status == 'paused' then
     cancel_queued(t)
     return true
   end

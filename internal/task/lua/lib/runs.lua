@@ -91,9 +91,45 @@ local function count_run(t, status, reason)
   if t.f.started_at then observe('duration:' .. status, DURATION, (NOW - tonumber(t.f.started_at)) / 1000) end
 end
 
+-- What a run has left: where its tree is kept, its changes, its diff (bytes). All but home and truncated may be ''.
+local function record_work(t, changes, work, home, truncated, diff)
+  if changes ~= '' then
+    set(t, {changes = changes})
+    row(t, {changes = changes})
+  end
+  if work ~= '' then
+    set(t, {home = home, truncated = truncated})
+    row(t, {work = work, home = home})
+  end
+  if diff ~= '' then redis.call('HSET', t.key .. ':work', t.f.iteration, diff) end
+end
+-- The diff of a retried iteration is of the run before, which a cancel may put back, until this run records its own.
+local function put_old_diff_aside(t)
+  if t.f.kind ~= 'retry' or redis.call('HGET', t.key .. ':iterations', t.f.iteration .. '.work') then return end
+  local old = redis.call('HGET', t.key .. ':work', t.f.iteration)
+  if old then redis.call('HSET', t.key .. ':work', t.f.iteration .. '.aside', old) end
+end
+local function put_old_diff_back(t)
+  local aside = redis.call('HGET', t.key .. ':work', t.f.iteration .. '.aside')
+  if aside then
+    redis.call('HSET', t.key .. ':work', t.f.iteration, aside)
+    redis.call('HDEL', t.key .. ':work', t.f.iteration .. '.aside')
+  elseif redis.call('HGET', t.key .. ':iterations', t.f.iteration .. '.work') then
+    redis.call('HDEL', t.key .. ':work', t.f.iteration)
+  end
+end
+-- Once this run is over, that one does not count any more.
+local function drop_old_diff(t)
+  if t.f.kind ~= 'retry' then return end
+  if not redis.call('HGET', t.key .. ':iterations', t.f.iteration .. '.work') then
+    redis.call('HDEL', t.key .. ':work', t.f.iteration)
+  end
+  redis.call('HDEL', t.key .. ':work', t.f.iteration .. '.aside')
+end
+
 -- Nothing of a run stays but its record.
 local function end_run(t)
-  clear(t, 'cancel', 'prev', 'since', 'strays', 'waited', 'lost_work', 'pr_options')
+  clear(t, 'cancel', 'pause', 'ran', 'ran_usage', 'prev', 'since', 'strays', 'waited', 'lost_work', 'pr_options')
   save(t)
 end
 -- The last step of a run that no other one follows: the record stays for `retain` seconds.
@@ -120,21 +156,25 @@ local function fail_run(t, reason, message, is_letter)
   local failure = failure_of(reason, message, is_letter)
   set_state(t, 'failed', because(reason))
   set(t, {failure = failure, finished_at = NOW})
-  if t.f.kind == 'retry' then redis.call('HDEL', t.key .. ':work', t.f.iteration) end  -- of the run before
+  drop_old_diff(t)
   tell_failed(t, reason, message, failure, is_letter)
   if is_letter then add_letter(t) end
   close_run(t)
 end
 
--- Give a claimed task back to the queued state it came from; the caller puts it where it waits. What the attempt has
--- used stays in the usage of all runs.
+-- Give a claimed task back to the queued state it came from; the caller puts it where it waits, unless this returns
+-- true: a pause was asked for, so it is paused now. What the attempt has used stays in the usage of all runs.
 local function give_back(t, reason)
   note_attempt(t, reason)
   if t.f.spent then
-    set(t, {usage = t.f.no_usage})
+    set(t, {usage = t.f.ran_usage or t.f.no_usage})
     clear(t, 'unpriced')
   end
   release(t)
+  if t.f.pause then
+    become_paused(t)
+    return true
+  end
   if t.f.kind ~= 'publish' then set_state(t, queued_state(t), because(reason)) end
 end
 

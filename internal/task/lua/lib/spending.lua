@@ -52,8 +52,8 @@ local function add_to_day(t, used)
   end
 end
 
--- Note what the attempt has used so far. report, from ARGV[first] on: usage of the attempt as JSON, usage of all runs
--- as JSON, agent, amounts (absolute, in the order of AMOUNTS), unpriced tokens of the attempt, of all runs
+-- Note what the attempt has used so far. report, from ARGV[first] on: usage of the iteration as JSON, usage of all runs
+-- as JSON, agent, amounts of the attempt (absolute, in the order of AMOUNTS), unpriced tokens of the iteration, of all runs
 local function spend(t, first)
   local usage, total, agent, amounts = ARGV[first], ARGV[first + 1], ARGV[first + 2], words_of(ARGV[first + 3])
   assert(#amounts == #AMOUNTS, 'not a usage')
