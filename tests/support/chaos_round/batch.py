@@ -57,6 +57,20 @@ class BatchPlan:
     """Tasks that are not finished at any time."""
     old_tree: Path | None = None
     """Another version of the project, which half of the workers run."""
+    keeps_all: bool = False
+    """Also the ledger and the logs of a clean batch."""
+
+
+class Stopwatch:
+    """Where the time went: seconds by the name of what ended."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._began = time.monotonic()
+
+    def lap(self, name: str) -> None:
+        now = time.monotonic()
+        self.laps[name], self._began = round(now - self._began, 1), now
 
 
 @dataclass(kw_only=True)
@@ -74,6 +88,8 @@ class BatchResult:
     pulls: int
     hooks: int
     hook_attempts: int
+    phases: dict[str, float]
+    """Seconds of each part of the batch."""
     lost: list[str] = field(default_factory=list[str])
     doubled: list[str] = field(default_factory=list[str])
     zombies: list[str] = field(default_factory=list[str])
@@ -109,23 +125,22 @@ class _Ground:
 
 async def run_batch(plan: BatchPlan, kept: Path) -> BatchResult:
     """Run it; the logs and the ledger of one that is not clean are moved to *kept*."""
-    began = time.monotonic()
+    watch = Stopwatch()
     async with _open_ground(plan) as ground:
-        book, strikes = (
-            Book(),
-            Striker(ground.fleet, ground.redis, ground.hooks, ground.ledger.write),
-        )
-        unfinished = await _torture(ground, book, strikes)
-        wrong = await _come_to_rest(ground, book)
+        book = Book()
+        strikes = Striker(ground.fleet, ground.redis, ground.hooks, ground.ledger.write)
+        watch.lap("starting")
+        unfinished = await _torture(ground, book, strikes, watch)
+        wrong = await _come_to_rest(ground, book, watch)
         world = await ground.site.world()
         verdict = judge(world, read_ledger(ground.ledgers), book)
         verdict.lost += unfinished
         verdict.wrong += wrong
         await ground.fleet.leave("server")
         verdict.wrong += [f"{how}: {n} times" for how, n in ground.fleet.exits.items()]
-        result = _result(plan, ground, book, strikes, verdict)
-        result.seconds = time.monotonic() - began
-        if not result.is_clean:
+        watch.lap("judging")
+        result = _result(ground, book, strikes, verdict, watch)
+        if plan.keeps_all or not result.is_clean:
             _keep(ground, kept)
     return result
 
@@ -208,7 +223,7 @@ async def _places(
     return places
 
 
-async def _torture(ground: _Ground, book: Book, striker: Striker) -> list[str]:
+async def _torture(ground: _Ground, book: Book, striker: Striker, watch: Stopwatch) -> list[str]:
     """All clients live while everything is struck; what had not ended in time, in words."""
     plan = ground.plan
     clients = Clients(
@@ -229,6 +244,7 @@ async def _torture(ground: _Ground, book: Book, striker: Striker) -> list[str]:
     lives = await _begin_all(clients, tasks, at_once=plan.at_once)
     calm.set()
     await striking
+    watch.lap("under faults")
     try:
         _, late = await asyncio.wait(lives, timeout=_SETTLE_SECONDS)
         for life in late:
@@ -239,6 +255,7 @@ async def _torture(ground: _Ground, book: Book, striker: Striker) -> list[str]:
             raise ExceptionGroup("clients broke", broken)
         return await _describe(ground, clients.watch.unfinished) if late else []
     finally:
+        watch.lap("until all ended")
         watching.cancel()
         await clients.close()
 
@@ -266,10 +283,11 @@ async def _describe(ground: _Ground, unfinished: Sequence[tuple[str, str]]) -> l
     return said or ["a client waits for a viewer or an answer"]
 
 
-async def _come_to_rest(ground: _Ground, book: Book) -> list[str]:
+async def _come_to_rest(ground: _Ground, book: Book, watch: Stopwatch) -> list[str]:
     """Wait for the last webhooks, let all workers leave, and look what is left; what is wrong."""
     wanted = expected_hooks(await ground.site.world(), book)
     await ground.hooks.until(wanted, seconds=_HOOKS_SECONDS)
+    watch.lap("until all were told")
     missing = wanted - ground.hooks.bodies.keys()
     wrong = [f"webhook {name} never arrived" for name in sorted(missing)]
     wrong += [f"webhook {name} is of no event" for name in ground.hooks.bodies.keys() - wanted]
@@ -310,14 +328,15 @@ async def _look_for_leftovers(site: Site) -> list[str]:
 
 
 def _result(
-    plan: BatchPlan, ground: _Ground, book: Book, striker: Striker, verdict: Verdict
+    ground: _Ground, book: Book, striker: Striker, verdict: Verdict, watch: Stopwatch
 ) -> BatchResult:
     for pull in ground.forge.pulls:
         verdict.pulls[pull.head] += 1
     counted: dict[str, Any] = {kind: dict(row) for kind, row in verdict.outcomes.items()}
     return BatchResult(
         tasks=len(book.accepted),
-        seconds=0,
+        seconds=sum(watch.laps.values()),
+        phases=watch.laps,
         faults={str(fault): n for fault, n in striker.done.items()},
         calls=dict(book.calls),
         outcomes=counted,

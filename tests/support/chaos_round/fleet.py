@@ -35,13 +35,15 @@ class Nursery:
         self._started: asyncio.Queue[int] = asyncio.Queue()
         self._ended: dict[int, asyncio.Future[int]] = {}
         self._one = asyncio.Lock()
+        self._door: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._reading = asyncio.create_task(self._read())
 
     async def start(
         self, role: str, environment: Mapping[str, str], log: Path
     ) -> tuple[int, asyncio.Future[int]]:
         """A new process: its pid, and its exit status once it ended."""
-        order = {"start": role, "environment": dict(environment), "log": str(log)}
+        own = {"CHAOS_DOOR": await self._door, "CHAOS_LOG": str(log)}
+        order = {"start": role, "environment": {**environment, **own}, "log": str(log)}
         assert self._process.stdin is not None
         async with self._one:
             self._process.stdin.write(json.dumps(order).encode() + b"\n")
@@ -63,7 +65,9 @@ class Nursery:
         assert self._process.stdout is not None
         while line := await self._process.stdout.readline():
             said = json.loads(line)
-            if "started" in said:
+            if "door" in said:
+                self._door.set_result(said["door"])
+            elif "started" in said:
                 self._ended.pop(said["started"], None)  # the kernel gave the number again
                 self._started.put_nowait(said["started"])
             elif "ended" in said:

@@ -5,16 +5,21 @@ A worker that is started anew takes a second of a core; a forked one takes a hun
 be killed. The nursery may stand on another version of the project: what it imports is what its
 PYTHONPATH says. It speaks lines of JSON, {"start": role, "environment", "log"} on stdin and
 {"started": pid} or {"ended": pid, "status"} on stdout; its children die with it.
+
+A worker that starts another one to run alone gets it from here, too: what it starts is `waiting`,
+a small program that asks at the socket `alone`, and lives as long as what was forked for it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import json
 import os
 import select
 import signal
+import socket
 import sys
 import traceback
 from collections.abc import Mapping
@@ -35,45 +40,79 @@ REDIS_AWAY = 75
 
 _PR_SET_PDEATHSIG = 1
 _LOOK_SECONDS = 0.02
+_FILES = 1024
+"""More than a nursery has open."""
+
+
+class Nursery:
+    """Forks on demand of its stdin and of the programs at its socket."""
+
+    def __init__(self, door: socket.socket) -> None:
+        self._door = door
+        self._buffer = b""
+        self._waiting: dict[socket.socket, int] = {}
+
+    def serve(self) -> None:
+        """Until stdin ends."""
+        while True:
+            files: list[int | socket.socket] = [0, self._door, *self._waiting]
+            ready, _, _ = select.select(files, [], [], _LOOK_SECONDS)
+            self._bury()
+            for file in ready:
+                if isinstance(file, int):
+                    if not self._read_orders():
+                        return
+                elif file is self._door:
+                    self._fork_alone()
+                elif file in self._waiting:
+                    self._stop_alone(file)
+
+    def _read_orders(self) -> bool:
+        chunk = os.read(0, 65_536)
+        *lines, self._buffer = (self._buffer + chunk).split(b"\n")
+        for line in lines:
+            order = json.loads(line)
+            _say(started=_fork(order["start"], order["environment"], order["log"]))
+        return bool(chunk)
+
+    def _fork_alone(self) -> None:
+        asker, _ = self._door.accept()
+        with asker.makefile("rb") as lines:
+            order = json.loads(lines.readline())
+        self._waiting[asker] = _fork("alone", order, order["CHAOS_LOG"])
+
+    def _stop_alone(self, asker: socket.socket) -> None:
+        """It was told to end, or was killed: what it stands for drains."""
+        asker.setblocking(False)
+        with contextlib.suppress(OSError):
+            asker.recv(1)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._waiting.pop(asker), signal.SIGTERM)
+
+    def _bury(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            _say(ended=pid, status=os.waitstatus_to_exitcode(status))
+            for asker in [asker for asker, alone in self._waiting.items() if alone == pid]:
+                del self._waiting[asker]
+                asker.close()
 
 
 def main() -> None:
-    """`nursery TREE` serves its stdin; `nursery alone` is the worker that runs tasks alone."""
-    if sys.argv[1] == "alone":
-        _live("alone")
-        return
+    """`nursery TREE` serves its stdin."""
     own = str(Path(runtime.__file__).resolve())
     if not own.startswith(sys.argv[1]):
         raise SystemExit(f"{own} is not of {sys.argv[1]}")
-    _say(ready=True)
-    _serve_stdin()
-
-
-def _serve_stdin() -> None:
-    buffer = b""
-    while True:
-        ready, _, _ = select.select([0], [], [], _LOOK_SECONDS)
-        _bury()
-        if not ready:
-            continue
-        if not (chunk := os.read(0, 65_536)):
-            return
-        *lines, buffer = (buffer + chunk).split(b"\n")
-        for line in lines:
-            order = json.loads(line)
-            pid = _fork(order["start"], order["environment"], order["log"])
-            _say(started=pid)
-
-
-def _bury() -> None:
-    while True:
-        try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return
-        if pid == 0:
-            return
-        _say(ended=pid, status=os.waitstatus_to_exitcode(status))
+    with socket.socket(socket.AF_UNIX) as door:
+        door.bind(f"alone-{os.getpid()}")
+        door.listen(64)
+        _say(door=f"{os.getcwd()}/alone-{os.getpid()}")
+        Nursery(door).serve()
 
 
 def _say(**members: object) -> None:
@@ -95,6 +134,7 @@ def _fork(role: str, environment: Mapping[str, str], log: str) -> int:
         written = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         for number, file in enumerate((nothing, written, written)):
             os.dup2(file, number)
+        os.closerange(3, _FILES)
         os.environ.clear()
         os.environ.update(environment)
         status = _live_or_say(role)
@@ -130,7 +170,7 @@ async def _work(*, alone: bool) -> None:
     settings = runtime.load(os.environ).settings
     secrets = runtime.find_secrets(settings)
     runtime.start_logs(settings, secrets)
-    argv = [sys.executable, "-m", "tests.support.chaos_round.nursery", "alone"]
+    argv = [sys.executable, "-IS", str(Path(__file__).with_name("waiting.py"))]
     async with (
         open_core(settings, secrets) as core,
         open_worker(core, alone=alone, alone_argv=argv) as worker,

@@ -52,9 +52,9 @@ FAULTS: Mapping[Fault, float] = {
 """Chance of each fault in a tick."""
 
 KINDS: Mapping[str, float] = {
-    "quick": 0.76,
+    "quick": 0.77,
     "slow": 0.10,
-    "long": 0.02,
+    "long": 0.01,
     "fails": 0.06,
     "limited": 0.05,
     "poison": 0.01,
@@ -155,7 +155,7 @@ def _script(random: Random, kind: str) -> Mapping[str, object]:
         case "slow":
             steps, pause = random.randrange(4, 9), random.uniform(0.1, 0.5)
         case "long":
-            steps, pause = random.randrange(20, 30), 0.5
+            steps, pause = random.randrange(20, 24), 0.5
         case "fails":
             end = "failed"
         case "limited" | "poison":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import quantiles
 
 from tests.support.chaos_round.batch import BatchResult
@@ -22,6 +22,7 @@ def render(results: Sequence[BatchResult]) -> str:
         _table(("fault", "times"), sorted(_sum(result.faults for result in results).items())),
         _table(("asked by clients", "times"), sorted(_sum(r.calls for r in results).items())),
         _table(("measured", "value"), _measures(results)),
+        _table(("part", "seconds"), sorted(_sum(result.phases for result in results).items())),
         f"{tasks} tasks in {seconds:.0f} s, {tasks / max(seconds, 1):.1f} a second.",
     ]
     for name in ("lost", "doubled", "zombies", "wrong"):
@@ -79,10 +80,11 @@ def _measures(results: Sequence[BatchResult]) -> list[tuple[str, str]]:
     ]
 
 
-def _sum(all_counts: Iterable[dict[str, int]]) -> Counter[str]:
+def _sum(all_counts: Iterable[Mapping[str, float]]) -> Counter[str]:
     total: Counter[str] = Counter()
     for counts in all_counts:
-        total.update(counts)
+        for name, count in counts.items():
+            total[name] += count  # type: ignore[assignment] # seconds are summed, too
     return total
 
 
