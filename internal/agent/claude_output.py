@@ -87,6 +87,7 @@ class ClaudeParser:
             retry_after_seconds=self._retry_seconds if is_limited else None,
             resets_at=verdict.resets_at,
             fault=verdict.fault,
+            told_result=last is not None or status.code != 0 or status.ended_by is not None,
         )
 
     def _events(self, line: Json) -> list[AgentEvent]:

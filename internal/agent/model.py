@@ -203,6 +203,8 @@ class AgentResult:
     fault: Fault | None = None
     first_answer_seconds: float | None = None
     """From the start to the model's first word, frozen time left out; None: there was none."""
+    told_result: bool = True
+    """False: the program ended well, without a line that says how its work ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

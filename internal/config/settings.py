@@ -25,6 +25,7 @@ from pydantic import (
 
 from internal.config.values import (
     FractionalSeconds,
+    Listed,
     Names,
     Origins,
     Seconds,
@@ -240,11 +241,51 @@ _AgentName = Annotated[
 ]
 
 
+_Thresholds = Annotated[
+    tuple[
+        Annotated[int, Field(ge=0, le=1000)],
+        Annotated[int, Field(ge=0, le=1000)],
+        Annotated[int, Field(ge=0, le=1000)],
+        Annotated[int, Field(ge=0, le=1000)],
+    ],
+    Listed,
+]
+"""Signals until a scope is warned of, throttled, isolated and stopped; 0: never."""
+# The names are those of a module on a floor above; a test compares the two.
+_Signal = Literal[
+    "silence", "stuck_tool", "repeats", "no_result", "survivors", "slow_end", "worker_lost"
+]
+
+
+class EscalationSettings(Section):
+    window_seconds: Seconds = Field(default=3600, ge=1, le=_DAY)
+    quiet_seconds: Seconds = Field(default=900, ge=1, le=_DAY)
+    agent: _Thresholds = (6, 16, 32, 48)
+    repository: _Thresholds = (3, 6, 12, 18)
+    worker: _Thresholds = (6, 16, 32, 48)
+    warn_only: Annotated[tuple[_Signal, ...], Listed] = ("no_result", "survivors", "worker_lost")
+    repeats: int = Field(default=8, ge=0, le=1000)
+    slow_end_seconds: FractionalSeconds = Field(default=8, gt=0)
+
+
+class PressureSettings(Section):
+    slow_per_slot: int = Field(default=200, ge=1)
+    slow_age_seconds: Seconds = Field(default=900, ge=0)
+    refuse_per_slot: int = Field(default=2000, ge=1)
+    refuse_age_seconds: Seconds = Field(default=3600, ge=0)
+    slow_memory_share: float = Field(default=0.9, gt=0, le=1)
+    refuse_memory_share: float = Field(default=0.97, gt=0, le=1)
+    trim_redis_share: float = Field(default=0.75, gt=0, le=1)
+    refuse_redis_share: float = Field(default=0.9, gt=0, le=1)
+
+
 class ControlSettings(Section):
     policy: str = ""
     tenants: Annotated[dict[_TenantName, TenantShareSettings], Table] = {}
     repositories: Annotated[dict[str, ShareSettings], Table] = {}
     agents: Annotated[dict[_AgentName, ShareSettings], Table] = {}
+    escalation: EscalationSettings = EscalationSettings()
+    pressure: PressureSettings = PressureSettings()
 
 
 class McpSettings(Section):

@@ -75,6 +75,9 @@ def _origin(text: str) -> str:
 Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_items)]
 """Where web pages come from, as browsers write it: scheme, host and port, or `*` for anywhere."""
 
+Listed = BeforeValidator(_items)
+"""Marks a list that may also be written with commas."""
+
 Table = BeforeValidator(_members)
 """Marks a mapping that may also be written as a JSON object."""
 

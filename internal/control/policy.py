@@ -11,7 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
+from internal.control.escalation import Escalation, EscalationRule, ScopeKind, Signal
 from internal.control.gate import Gate, gates_for
+from internal.control.pressure import Load, Pressure, Verdict
+from internal.control.pressure import pressure as judge
 
 EVERYBODY_ELSE = "*"
 """The name under which a table says what holds for those it does not name."""
@@ -66,6 +69,14 @@ class Policy(Protocol):
         """
         ...
 
+    def escalation(self, signal: Signal, scope: ScopeKind) -> EscalationRule | None:
+        """When such signals raise such a scope; None when they say nothing of it."""
+        ...
+
+    def pressure(self, load: Load) -> Verdict:
+        """Whether new work is taken under *load*."""
+        ...
+
 
 class SettingsPolicy:
     """What the settings say. *repositories* are named by the key of their URL."""
@@ -76,7 +87,11 @@ class SettingsPolicy:
         tenants: Mapping[str, Share],
         repositories: Mapping[str, Share],
         agents: Mapping[str, Share],
+        escalation: Escalation | None = None,
+        pressure: Pressure | None = None,
     ) -> None:
+        self._escalation = escalation or Escalation()
+        self._pressure = pressure or Pressure()
         self._limits: dict[str, float] = {"dedup:*": 1}
         for name, share in tenants.items():
             self._limits |= _limits(f"tenant:{name}", share)
@@ -95,6 +110,14 @@ class SettingsPolicy:
     def limits(self) -> Mapping[str, float]:
         """Those of the tables."""
         return self._limits
+
+    def escalation(self, signal: Signal, scope: ScopeKind) -> EscalationRule | None:
+        """As the numbers say."""
+        return self._escalation.rule(signal, scope)
+
+    def pressure(self, load: Load) -> Verdict:
+        """As the numbers say."""
+        return judge(load, self._pressure)
 
 
 def _limits(owner: str, share: Share) -> Iterator[tuple[str, float]]:

@@ -16,7 +16,9 @@ from collections.abc import Callable
 from importlib.metadata import entry_points
 from typing import cast
 
+from internal.control.escalation import ScopeKind, Signal
 from internal.control.policy import Policy, RunFacts
+from internal.control.pressure import Load
 from internal.errors import Invalid
 
 GROUP = "codeforge.policies"
@@ -50,6 +52,8 @@ def _try(name: str, policy: Policy) -> None:
     """Ask it once, so that what is wrong shows now and not at the first task."""
     try:
         policy.gates(_SOMEBODY)
+        policy.escalation(Signal.SILENCE, ScopeKind.REPOSITORY)
+        policy.pressure(Load())
         limits = {field: float(limit) for field, limit in policy.limits().items()}
     except Exception as error:
         raise _broken(name, f"{type(error).__name__}: {error}") from error

@@ -17,6 +17,7 @@ of a machine share):
     shim to worker   started <pid> | failed <step> <errno> <message>
                      frozen <t> | thawed <t>
                      exited <status> <cause>  of the agent itself; status as in Popen.returncode
+                     survivors <n>            so many had to be killed after the agent's own end
                      gone                     nothing of the tree is left
     end of file      the worker is dead: kill
 
@@ -44,8 +45,11 @@ if TYPE_CHECKING:
 FREEZE_MARGIN_SECONDS = 3.0
 """A tree freezes this long before its lease ends, so nothing of it runs beside the next claim."""
 
+_DEAD = frozenset({b"Z", b"X"})
 _LOOK_SECONDS = 1.0  # at a frozen tree: somebody may have sent SIGCONT; at a dying one: stragglers
 _FIRST_PATIENCE_SECONDS = 0.05
+_PARTING_SECONDS = 0.25
+"""For helpers of an agent that has ended, which end a moment after it: they are no survivors."""
 
 
 class Shim:
@@ -59,6 +63,7 @@ class Shim:
         self._exited = False
         self._cause = "exited"
         self._doomed = False
+        self._counted = False
         self._kill_at = 0.0
         self._patience_seconds = _FIRST_PATIENCE_SECONDS
         self._lease_end: float | None = None
@@ -153,6 +158,8 @@ class Shim:
                 self._held = False
             case ["end", interrupt_seconds, terminate_seconds] if not self._exited:
                 self._plan_end(float(interrupt_seconds), float(terminate_seconds))
+            case ["kill"] if self._drain_until is not None and self._cause == "exited":
+                self._drain_until = min(self._drain_until, time.monotonic() + _PARTING_SECONDS)
             case _:
                 self._doom("ended")
 
@@ -187,12 +194,23 @@ class Shim:
     def _kill(self, now: float) -> float:
         """A round of killing; the next only after a while, for what the table did not show yet."""
         if now >= self._kill_at:
+            self._count_survivors()
             if self._enclosed:
                 self._enclosed.kill()
             kill_all(_tree)
             self._kill_at = time.monotonic() + self._patience_seconds
             self._patience_seconds = min(self._patience_seconds * 2, _LOOK_SECONDS)
         return self._kill_at
+
+    def _count_survivors(self) -> None:
+        """Tell, once, what an agent that ended by itself has left; its sandbox is none of it."""
+        if self._counted or not self._exited or self._cause != "exited":
+            return
+        self._counted = True
+        front = self._enclosed.front if self._enclosed else 0
+        left = [p for p in _tree() if front not in {p.pid, p.parent} and p.state not in _DEAD]
+        if left:
+            self._tell(f"survivors {len(left)}")
 
     def _act_on_end(self, now: float) -> float | None:
         while self._steps and self._steps[0][0] <= now:

@@ -45,6 +45,8 @@ class ShimLink:
         """The step and errno that kept the agent from starting, and what the sandbox said."""
         self.exited: tuple[int, str] | None = None
         """Status (as Popen.returncode) and cause, once the agent itself has ended."""
+        self.survivors = 0
+        """Processes that had to be killed after the agent had ended by itself."""
         self.is_gone = False
         """The shim saw the end of the whole tree."""
         self.answered: asyncio.Future[None] = self._loop.create_future()
@@ -117,6 +119,8 @@ class ShimLink:
             case ["exited", status, cause]:
                 self.exited = (int(status), cause)
                 self.on_exit()
+            case ["survivors", count]:
+                self.survivors = int(count)
             case ["gone"]:
                 self.is_gone = True
             case _:

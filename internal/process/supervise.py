@@ -102,6 +102,11 @@ class AgentProcess:
         return self._link.is_frozen
 
     @property
+    def survivors(self) -> int:
+        """Processes that had to be killed after the agent had ended by itself, once that is so."""
+        return self._link.survivors
+
+    @property
     def stderr_tail(self) -> str:
         """The last 64 KiB of stderr; what is no UTF-8 is replaced."""
         return self._stderr_tail.content().decode(errors="replace")

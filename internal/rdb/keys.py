@@ -153,9 +153,33 @@ class Keys:
         """zset: refs of finished tasks by the end of their TTL; permanent, trimmed by REAP."""
         return f"{self.prefix}expiring"
 
+    def trimmed(self) -> str:
+        """string: how far in `expiring` agent events are gone; TTL 1 h, none in good times."""
+        return f"{self.prefix}trimmed"
+
     def dead_letters(self) -> str:
         """zset: refs that ran out of lives or repeats, newest 10,000."""
         return f"{self.prefix}dead"
+
+    def signals(self, scope: str) -> str:
+        """zset: watchdog signals of an agent, repository or worker by time in ms; TTL 24 h."""
+        return f"{self.prefix}signals:{scope}"
+
+    def escalation(self, scope: str) -> str:
+        """hash: the level of a scope while it has one, since when and why; until it is released."""
+        return f"{self.prefix}escalation:{scope}"
+
+    def escalation_released(self, scope: str) -> str:
+        """string: operation id of the release of a scope; TTL 60 s."""
+        return f"{self.escalation(scope)}:released"
+
+    def escalations(self) -> str:
+        """zset: scopes with a level, by when REAP looks at them next; permanent."""
+        return f"{self.prefix}escalations"
+
+    def tenants(self) -> str:
+        """zset: tenants by their newest task; permanent."""
+        return f"{self.prefix}tenants"
 
     def contact(self) -> str:
         """hash: when somebody last spoke to Redis, and until when nothing is reaped; permanent."""
@@ -210,7 +234,7 @@ class Keys:
         return f"{self.prefix}task:{task}:done"
 
     def control_channel(self) -> str:
-        """Pub/Sub: `cancel <ref>`, `erased <ref>`."""
+        """Pub/Sub: `cancel <ref>`, `halt <ref>`, `erased <ref>`."""
         return f"{self.prefix}control"
 
     def ping_channel(self, process: str) -> str:

@@ -18,6 +18,7 @@ from internal.clock import Clock
 from internal.control.rate import RateLimiter
 from internal.keys.registry import KeyRegistry
 from internal.mcp.registry import McpRegistry
+from internal.server.pressure import Doorkeeper
 from internal.server.workers import Workers
 from internal.task.hub import Hub
 from internal.task.ops import Ops
@@ -83,6 +84,8 @@ class ServerDeps:
     publishing: Publishing
     hub: Hub
     workers: Workers
+    door: Doorkeeper
+    """Whether new work is taken."""
     callers: TokenResolver
     tokens: TokenRegistry
     mcp: McpRegistry

@@ -25,7 +25,7 @@ from redis.exceptions import NoScriptError, RedisError
 
 from internal.access.audit import AuditLog
 from internal.access.model import Caller
-from internal.errors import BadRequest, CodeforgeError, Unavailable
+from internal.errors import BadRequest, CodeforgeError, RateLimited, Unavailable
 from internal.fault import fault_point
 from internal.ids import random_token
 from internal.keys.registry import KeyRegistry
@@ -36,6 +36,7 @@ from internal.rdb.scripts import Script, load_lua
 from internal.server.accept import accept
 from internal.server.complaints import parse
 from internal.server.deps import TaskRules
+from internal.server.pressure import Doorkeeper
 from internal.server.problem import INTERNAL, problem_body, status_of
 from internal.server.schema import InputTask
 from internal.task.model import DEFAULT_TENANT
@@ -87,6 +88,7 @@ class InputListener:
         registered: KeyRegistry,
         audit: AuditLog,
         rules: TaskRules,
+        door: Doorkeeper,
         max_body_bytes: int,
         lease_seconds: float = 30,
     ) -> None:
@@ -97,6 +99,7 @@ class InputListener:
         self._registered = registered
         self._audit = audit
         self._rules = rules
+        self._door = door
         self._max_body_bytes = max_body_bytes
         self._lease_millis = int(lease_seconds * 1000)
 
@@ -108,7 +111,7 @@ class InputListener:
                     if not await self.serve_one():  # what others left comes first
                         await self._wait()
             except Unavailable as error:
-                log.warning("input.redis_away", error=error.message)
+                log.warning("input.put_off", error=error.message)
                 await _pause(stop)
             except RedisError as error:  # a key of another type: somebody has to put it right
                 log.error("input.failed", error=str(error))  # noqa: TRY400 -- says it all
@@ -168,6 +171,8 @@ class InputListener:
                 return await self._submit(entry)
         except Unavailable:
             raise
+        except RateLimited as error:  # it can wait in the list: nobody has to ask again
+            raise Unavailable(error.message) from error
         except CodeforgeError as error:
             problem = error
             if status_of(error) == 500:
@@ -191,6 +196,7 @@ class InputListener:
                 self._tasks,
                 self._registered,
                 self._rules,
+                self._door,
                 spec,
                 idempotency_key=f"input:{body.correlation_id or entry.id}",
                 request_hash=request_hash(json.dumps(members, sort_keys=True).encode()),

@@ -12,7 +12,7 @@ from internal.server.schema import Secret, check_callback
 from internal.webhook.model import EventType
 from internal.webhook.registry import Change
 
-_BY_DEFAULT = frozenset(EventType) - {EventType.AWAITING_INSTRUCTION}
+_BY_DEFAULT = frozenset({EventType.COMPLETED, EventType.FAILED, EventType.PR_CREATED})
 
 
 def _check_event(name: str) -> str:

@@ -39,6 +39,8 @@ class Worker:
     isolation_reason: str | None
     workspace_mb: float
     short_of_disk: bool
+    is_full: bool
+    """Above its critical threshold, although all that nobody needs was removed."""
     agents: Mapping[str, Probe]
 
 
@@ -74,6 +76,7 @@ def _worker(record: dict[str, str]) -> Worker:
         isolation_reason=info.get("isolation_reason"),
         workspace_mb=float(info.get("workspace_mb") or 0),
         short_of_disk=info.get("disk_level", "ok") != "ok",
+        is_full=info.get("disk_level") == "critical",
         agents={name: _probe(found) for name, found in agents.items()},
     )
 

@@ -85,6 +85,7 @@ def decode_task(fields: Hash, iterations: Hash | None = None) -> Task:
         isolation=fields.get("isolation"),
         key_source=fields.get("key_source") or None,
         last_event=int(fields.get("seq", 0)),
+        events_trimmed=int(fields.get("events_trimmed", 0)),
         iterations=None if iterations is None else decode_iterations(iterations, fields),
     )
 

@@ -223,6 +223,8 @@ class Task:
     key_source: str | None = None
     last_event: int = 0
     """Number of the newest event in the log."""
+    events_trimmed: int = 0
+    """Agent events up to this number may be gone: Redis was short of memory."""
     iterations: tuple[Iteration, ...] | None = None
     """None when they were not asked for."""
 

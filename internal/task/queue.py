@@ -52,6 +52,10 @@ class CancelAccepted(Exception):  # noqa: N818 -- not an error: the run is to en
     """A cancel was accepted meanwhile; the run must end with reason `canceled`."""
 
 
+class Held(Exception):  # noqa: N818 -- not an error: there is work, and it is for others
+    """This worker is throttled or isolated; it is not to listen to the bells of others."""
+
+
 class Beat(StrEnum):
     """What a heartbeat says about one claim."""
 
@@ -59,6 +63,7 @@ class Beat(StrEnum):
     RENEWED = "1"
     CANCEL = "2"
     PAUSE = "3"
+    ESCALATED = "5"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +129,9 @@ class TaskQueue:
 
         The task is leased to *worker* when this returns. One script, so no two workers get the
         same task; the reply of a call that was lost is repeated by the same token.
+
+        Raises:
+            Held: there is work, and an escalation keeps it from this worker.
         """
         token, claim_id = random_token(), random_token()[:16]
         while True:
@@ -132,6 +140,8 @@ class TaskQueue:
             )
             if reply[0] == "none":
                 return None
+            if reply[0] == "held":
+                raise Held
             if reply[0] == "task":
                 return _claim(dict(zip(reply[1][::2], reply[1][1::2], strict=True)), home, lane)
             await asyncio.sleep(0)
@@ -314,17 +324,47 @@ class TaskQueue:
         )
         _judge(reply)
 
+    async def signal(self, claim: Claim, rules: str) -> None:
+        """
+        Count watchdog signals of this attempt, by *rules* (`control.escalation.encode_rules`).
+
+        Each counts once for an attempt, so it may be repeated until it answers.
+
+        Raises:
+            Fenced: nothing of this run counts.
+        """
+        args = [ref_of(claim), claim.token, rules]
+        _judge(await self._run(scripts.SIGNAL, args))
+
     async def reap(
-        self, *, limit: int = 256, grace_seconds: float = 1, home_grace_seconds: float
+        self,
+        *,
+        limit: int = 256,
+        grace_seconds: float = 1,
+        home_grace_seconds: float,
+        loss_rules: str = "",
     ) -> tuple[int, int, bool]:
         """
         Do the queue's chores; returns (tasks of lost workers, tasks promoted, more to do now).
+
+        *loss_rules* are what the loss of a worker signals (`control.escalation.encode_rules`).
         """
         lost, promoted, more = await self._run(
             scripts.REAP,
-            [limit, int(grace_seconds * 1000), self._lease_millis, int(home_grace_seconds * 1000)],
+            [
+                *(limit, int(grace_seconds * 1000), self._lease_millis),
+                *(int(home_grace_seconds * 1000), loss_rules),
+            ],
         )
         return int(lost), int(promoted), bool(more)
+
+    async def trim_events(self, share: float) -> tuple[int, bool]:
+        """
+        While Redis uses more than *share* of its memory: the agent events of what finished first
+        go, some at a time. Returns (events that went, more to do now).
+        """
+        gone, more = await self._run(scripts.TRIM, [share])
+        return int(gone), bool(more)
 
     async def register(self, worker: str, home: str, info: Mapping[str, Any]) -> int:
         """Enter the registry before the first claim; returns how many tasks came home."""

@@ -25,8 +25,18 @@ PERIOD_SECONDS = 1.0
 class Reaper:
     """Runs REAP until told to stop; an outage of Redis is waited out."""
 
-    def __init__(self, queue: TaskQueue, *, home_grace_seconds: float) -> None:
+    def __init__(
+        self,
+        queue: TaskQueue,
+        *,
+        home_grace_seconds: float,
+        loss_rules: str = "",
+        trim_share: float = 0.75,
+    ) -> None:
+        """*loss_rules* as `TaskQueue.reap` has them, *trim_share* as `TaskQueue.trim_events`."""
         self._queue = queue
+        self._trim_share = trim_share
+        self._loss_rules = loss_rules
         self._home_grace_seconds = home_grace_seconds
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -36,14 +46,18 @@ class Reaper:
             more = False
             try:
                 lost, promoted, more = await self._queue.reap(
-                    home_grace_seconds=self._home_grace_seconds
+                    home_grace_seconds=self._home_grace_seconds, loss_rules=self._loss_rules
                 )
+                gone, more_events = await self._queue.trim_events(self._trim_share)
+                more = more or more_events
             except (RedisError, OSError) as error:
                 if not away:
                     log.warning("reaper.redis_away", error=str(error))
                 away = True
             else:
                 away = False
+                if gone:
+                    log.warning("reaper.events_trimmed", events=gone)
                 if lost:
                     log.warning("reaper.workers_lost", tasks=lost, promoted=promoted)
                     fault_point("reaped")

@@ -13,7 +13,7 @@ from internal.telemetry import buckets
 
 _PARTS = (
     *("ground", "base", "counters", "registry", "events", "gates"),
-    *("spending", "lists", "pauses", "post", "runs", "restore", "dedup", "homes"),
+    *("spending", "lists", "pauses", "post", "runs", "restore", "dedup", "homes", "escalation"),
 )
 _FROM = {"ground": "internal.rdb", "post": "internal.webhook"}
 """Parts of other packages: what all scripts stand on, and how a delivery is written."""
@@ -50,6 +50,10 @@ CANCEL = _script("cancel", needs="restore")
 PAUSE = _script("pause", needs="pauses")
 RESUME = _script("resume", needs="lists")
 DELETE = _script("delete", needs="runs")
-REAP = _script("reap", needs="homes")
 LIMITS = _script("limits", needs="ground")
+REAP = _script("reap", needs="escalation")
+LOAD = _script("load", needs="ground")
+TRIM = _script("trim", needs="base")
+SIGNAL = _script("signal", needs="escalation")
+CALM = _script("calm", needs="escalation")
 REGISTER = _script("register", needs="homes")

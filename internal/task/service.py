@@ -30,7 +30,7 @@ from internal.task.listing import TaskFilter, TaskPage, list_tasks
 from internal.task.model import Task, TaskSpec, Tenant, Work
 from internal.task.ops import OpKind, Ops
 from internal.task.state import FINISHED, State
-from internal.task.store import Reply, TaskStore
+from internal.task.store import Backlog, Reply, TaskStore
 from internal.task.submission import new_task_fields
 
 
@@ -279,6 +279,10 @@ class TaskService:
         """Events with a number above *after*, at most *limit*. Raises NotFound."""
         await self.get(tenant, task)
         return await self._events.read(tenant, task, after=after, limit=limit)
+
+    async def backlog(self) -> Backlog:
+        """What presses on the deployment, of all tenants."""
+        return await self._store.backlog()
 
     async def stats(self, tenant: Tenant) -> Stats:
         """A tenant's counts and usage of today, and the queue that all tenants share."""

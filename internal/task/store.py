@@ -36,6 +36,15 @@ class Reply:
     rest: tuple[Any, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """What waits that could run at once, and how full the memory of Redis is (0 to 1)."""
+
+    runnable: int
+    oldest_seconds: float
+    redis_memory_share: float
+
+
 class TaskStore:
     """
     All tasks of a deployment. *replicas* of 1 or more makes accepting writes wait for replicas.
@@ -180,6 +189,17 @@ class TaskStore:
             pipe.zrange(self._keys.queued(), 0, 0, withscores=True)
             depth, first = cast(tuple[int, list[tuple[str, float]]], await pipe.execute())
         return depth, int(first[0][1]) if first else None
+
+    async def backlog(self) -> Backlog:
+        """What presses, of all tenants."""
+        runnable, oldest_millis = await scripts.LOAD(self._redis, [self._keys.prefix], [])
+        memory = cast(dict[str, int], await self._redis.info("memory"))
+        most = int(memory.get("maxmemory", 0))
+        return Backlog(
+            runnable=int(runnable),
+            oldest_seconds=int(oldest_millis) / 1000,
+            redis_memory_share=int(memory["used_memory"]) / most if most else 0.0,
+        )
 
     async def usage_of_day(self, tenant: str, day: str) -> dict[str, str]:
         """Raw counters of one day, `yyyy-mm-dd`."""

@@ -8,7 +8,7 @@ each pair is a time series for ever. docs/operations.md is compared with these t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -40,6 +40,8 @@ class ClusterSnapshot:
     dead_letters: int
     workspace_bytes: float
     homes_short_of_disk: int
+    levels: Mapping[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
+    """How many scopes of a kind have which level of escalation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +183,18 @@ _COUNTERS = (
         ("success", "failed"),
     ),
     _Counter(
+        "codeforge_watchdog_signals",
+        "Attempts that behaved badly, by how: which agents get stuck?",
+        "signals",
+        ("signal",),
+    ),
+    _Counter(
+        "codeforge_escalations",
+        "Changes of level of agents, repositories and workers: what had to be held back?",
+        "escalations",
+        ("scope", "change"),
+    ),
+    _Counter(
         "codeforge_agent_tokens",
         "Model tokens used by agents: what does work consume?",
         "tokens",
@@ -226,8 +240,8 @@ class Cluster(Collector):
     def __init__(self, snapshot: ClusterSnapshot) -> None:
         self._snapshot = snapshot
         self._by_name: dict[str, dict[tuple[str, ...], float]] = {}
-        for field, value in snapshot.counters.items():
-            name, *labels = field.split(":")
+        for counted, value in snapshot.counters.items():
+            name, *labels = counted.split(":")
             self._by_name.setdefault(name, {})[tuple(labels)] = float(value)
 
     def collect(self) -> Iterable[Metric]:
@@ -235,10 +249,21 @@ class Cluster(Collector):
         for gauge in _GAUGES:
             value = gauge.value(self._snapshot)
             yield GaugeMetricFamily(gauge.name, gauge.question, value=value)
+        yield self._levels()
         for counter in _COUNTERS:
             yield self._counter(counter)
         for histogram in _HISTOGRAMS:
             yield self._histogram(histogram)
+
+    def _levels(self) -> Metric:
+        family = GaugeMetricFamily(
+            "codeforge_escalated",
+            "Agents, repositories and workers with a level: what is held back right now?",
+            labels=["scope", "level"],
+        )
+        for labels, count in sorted(self._snapshot.levels.items()):
+            family.add_metric(labels, count)
+        return family
 
     def _counter(self, row: _Counter) -> Metric:
         family = CounterMetricFamily(row.name, row.question, labels=row.labels)

@@ -64,6 +64,13 @@ class Metrics:
             registry=self._registry,
         )
 
+        self._turned_away = Counter(
+            "codeforge_submissions_turned_away",
+            "New work this server did not take, by answer and by what was short: is there room?",
+            ["answer", "cause"],
+            registry=self._registry,
+        )
+
     def observe_request(self, method: str, path: str, status: int, seconds: float) -> None:
         """Count one request; *path* is the route's template, never what the client sent."""
         method = known_method(method)
@@ -73,6 +80,10 @@ class Metrics:
     def count_lost_audit_entry(self) -> None:
         """Count one act that the audit log does not have."""
         self._lost_audit_entries.inc()
+
+    def count_turned_away(self, answer: str, cause: str) -> None:
+        """Count one submission that backpressure did not let in."""
+        self._turned_away.labels(answer, cause).inc()
 
     def render(self, snapshot: ClusterSnapshot) -> bytes:
         """All metrics as text."""

@@ -14,12 +14,17 @@ from enum import StrEnum
 
 
 class EventType(StrEnum):
-    """What a registered endpoint can choose. A `callback_url` gets all but the last."""
+    """What a registered endpoint can choose. A `callback_url` gets the first three."""
 
     COMPLETED = "task.completed"
     FAILED = "task.failed"
     PR_CREATED = "task.pr_created"
     AWAITING_INSTRUCTION = "task.awaiting_instruction"
+    WARNED = "escalation.warned"
+    THROTTLED = "escalation.throttled"
+    ISOLATED = "escalation.isolated"
+    STOPPED = "escalation.stopped"
+    RELEASED = "escalation.released"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,9 +18,17 @@ import structlog
 from internal.agent.base import Agent
 from internal.agent.budget import EventLimits
 from internal.agent.mcpconfig import programs_of
-from internal.agent.model import AgentRequest, AgentResult, Ending, Probe, Reporting
+from internal.agent.model import (
+    AgentEvent,
+    AgentRequest,
+    AgentResult,
+    Ending,
+    Probe,
+    Reporting,
+)
 from internal.agent.run import AgentRun, RunOptions, run_agent
 from internal.clock import Clock
+from internal.control.escalation import Signal
 from internal.errors import CodeforgeError, disk_errors
 from internal.fault import fault_point
 from internal.process.errors import ExecutableMissing, NotExecutable
@@ -32,8 +40,9 @@ from internal.task.model import DEFAULT_TENANT, Claim, Task
 from internal.telemetry.collector import Collector
 from internal.telemetry.tracing import current_traceparent
 from internal.worker.lease import Stop
+from internal.worker.repeats import Repeats
 from internal.worker.run import Run
-from internal.worker.spans import agent_span, tell_result, tool_spans
+from internal.worker.spans import Observe, agent_span, tell_result, tool_spans
 from internal.worker.watchdog import LimitKind, watch
 from internal.workspace.layout import Layout
 
@@ -62,6 +71,17 @@ class AgentSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WatchNumbers:
+    """From when on what a run does is a signal."""
+
+    silence_seconds: int = 600
+    """A run that was given less ended as its client wanted."""
+    repeats: int = 8
+    """Identical actions in a row of which a task is warned; twice as many end it. 0: never."""
+    slow_end_seconds: float = 8.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HostSettings:
     """What all runs of this worker share. `environment` is the worker's own."""
 
@@ -69,6 +89,7 @@ class HostSettings:
     event_limits: EventLimits
     outage_grace_seconds: float
     home: str
+    watch: WatchNumbers = WatchNumbers()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +100,8 @@ class Ended:
     stopped: Stop | LimitKind | None
     log_tail: str
     frozen_seconds: float = 0.0
+    repeated: tuple[str, int] | None = None
+    """The tool that was called again and again, and how often, when that ended the run."""
 
 
 class AgentHost:
@@ -191,18 +214,25 @@ class AgentHost:
             tool_spans(options.redact) as observe,
         ):
             request = replace(request, reporting=_reporting(collector, run.claim.task))
-            ended = await self._run(agent, request, run, replace(options, observe=observe))
+            repeats = self._repeats(run, options)
+            watched = replace(options, observe=_both(repeats.see, observe))
+            ended = await self._run(agent, request, run, watched, repeats)
             tell_result(current, ended.result)
             return ended
 
     async def _run(
-        self, agent: Agent, request: AgentRequest, run: Run, options: RunOptions
+        self,
+        agent: Agent,
+        request: AgentRequest,
+        run: Run,
+        options: RunOptions,
+        repeats: Repeats,
     ) -> Ended:
         try:
             async with run_agent(agent, request, options, clock=self._clock) as started:
                 self._say_started(agent, request, run)
                 fault_point("agent_started")
-                return await self._watch(started, run)
+                return await self._watch(started, run, repeats)
         except (ExecutableMissing, NotExecutable) as error:
             raise AgentUnavailable(f"{agent.name}: {error.message}") from error
 
@@ -213,10 +243,16 @@ class AgentHost:
             return whole
         return {name: value for name, value in whole.items() if name not in agent.credential_names}
 
-    async def _watch(self, started: AgentRun, run: Run) -> Ended:
+    def _repeats(self, run: Run, options: RunOptions) -> Repeats:
+        def warn(tool: str, times: int) -> None:
+            run.signals.note(Signal.REPEATS, tool=options.redact(tool), times=times)
+
+        return Repeats(self._settings.watch.repeats, warn)
+
+    async def _watch(self, started: AgentRun, run: Run, repeats: Repeats) -> Ended:
         run.hold.attach(started.process.hold_lease)
         decided: asyncio.Future[Stop | LimitKind] = asyncio.get_running_loop().create_future()
-        guard = asyncio.create_task(self._guard(started, run, decided))
+        guard = asyncio.create_task(self._guard(started, run, decided, repeats))
         try:
             async for event in started.events():
                 run.recorder.add(from_agent(event))
@@ -229,30 +265,61 @@ class AgentHost:
         stopped = decided.result() if decided.done() else None
         if stopped is None and result.ending is Ending.STOPPED:
             stopped = Stop.OUTAGE  # the shim's own timer: nobody had renewed the lease
+        self._note_end(started, run, stopped, result)
         return Ended(
             result=result,
             stopped=stopped,
             log_tail=started.stderr_tail,
             frozen_seconds=started.process.frozen_seconds(),
+            repeated=repeats.reached.result() if stopped is LimitKind.REPEATS else None,
         )
 
+    def _note_end(
+        self, started: AgentRun, run: Run, stopped: Stop | LimitKind | None, result: AgentResult
+    ) -> None:
+        if stopped is LimitKind.SILENCE:
+            seconds = run.limits.silence_seconds
+            counts = seconds >= self._settings.watch.silence_seconds
+            run.signals.note(Signal.SILENCE, counts=counts, seconds=seconds)
+        if stopped is None and not result.told_result:
+            run.signals.note(Signal.NO_RESULT)
+        if started.process.survivors:
+            run.signals.note(Signal.SURVIVORS, processes=started.process.survivors)
+
     async def _guard(
-        self, started: AgentRun, run: Run, decided: asyncio.Future[Stop | LimitKind]
+        self,
+        started: AgentRun,
+        run: Run,
+        decided: asyncio.Future[Stop | LimitKind],
+        repeats: Repeats,
     ) -> None:
         """Wait for a reason to end the agent, say it, and end the agent."""
         watching = asyncio.create_task(watch(started.process, run.limits, self._clock))
-        first: set[asyncio.Future[Any]] = {watching, run.hold.stopped}
+        first: set[asyncio.Future[Any]] = {watching, run.hold.stopped, repeats.reached}
         try:
             await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
         finally:
             watching.cancel()
-        reason = run.hold.stopped.result() if run.hold.stopped.done() else watching.result()
+        reason: Stop | LimitKind = LimitKind.REPEATS
+        if run.hold.stopped.done():
+            reason = run.hold.stopped.result()
+        elif watching.done():
+            reason = watching.result()
         decided.set_result(reason)
         log.info("agent.ending", reason=reason.value)
         if reason in {Stop.FENCED, Stop.OUTAGE}:
             await started.process.kill()
         else:
+            await self._end(started, run, reason)
+
+    async def _end(self, started: AgentRun, run: Run, reason: Stop | LimitKind) -> None:
+        began = self._clock.monotonic()
+        try:
             await started.process.end(reason.value)
+        finally:  # the run does not wait for this when nothing is left
+            took = self._clock.monotonic() - began
+            if took > self._settings.watch.slow_end_seconds:
+                run.signals.note(Signal.SLOW_END, seconds=round(took, 1))
 
     def _say_started(self, agent: Agent, request: AgentRequest, run: Run) -> None:
         probe = self._probes.get(agent.name)
@@ -288,6 +355,15 @@ class AgentHost:
 
     def _of(self, name: str) -> AgentSettings:
         return self._configured.get(name, AgentSettings())
+
+
+def _both(see: Observe, also: Observe | None) -> Observe:
+    def both(event: AgentEvent) -> None:
+        see(event)
+        if also is not None:
+            also(event)
+
+    return both
 
 
 def _reporting(collector: Collector | None, task: Task) -> Reporting | None:

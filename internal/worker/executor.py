@@ -19,6 +19,7 @@ import structlog
 from internal.agent.base import Agent
 from internal.agent.model import AgentRequest, Ending
 from internal.clock import Clock
+from internal.control.escalation import RuleOf, encode_rules
 from internal.errors import CodeforgeError, Fenced
 from internal.fault import fault_point
 from internal.redact import KNOWN
@@ -32,13 +33,14 @@ from internal.worker import failure as failures
 from internal.worker.agents import AgentHost, Ended
 from internal.worker.keep import keep_work
 from internal.worker.lease import Hold, Stop
-from internal.worker.patience import until_written
+from internal.worker.patience import until_answered, until_written
 from internal.worker.prepare import Prepared, Preparer
 from internal.worker.prompt import GO_ON, prompt_of, rebuilt_prompt
 from internal.worker.recorder import Recorder
 from internal.worker.report import End, HandBack, Suspended, run_reported
 from internal.worker.run import Run
 from internal.worker.secrets import Secrets, SecretSource
+from internal.worker.signals import Signals
 from internal.worker.stopping import Stopped, until_stopped
 from internal.worker.watchdog import LimitKind, Limits
 from internal.workspace.manager import Workspaces
@@ -47,7 +49,7 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-_UNRECORDED = frozenset({Stop.FENCED, Stop.OUTAGE, Stop.SHUTDOWN})
+_UNRECORDED = frozenset({Stop.FENCED, Stop.OUTAGE, Stop.SHUTDOWN, Stop.ESCALATED})
 """Reasons after which the run starts anew elsewhere, so its work does not count."""
 
 
@@ -71,6 +73,7 @@ class Executor:
         secrets: SecretSource,
         clock: Clock,
         random: Random,
+        rule_of: RuleOf,
     ) -> None:
         self._queue = queue
         self._preparer = preparer
@@ -79,16 +82,31 @@ class Executor:
         self._secrets = secrets
         self._clock = clock
         self._random = random
+        self._rule_of = rule_of
 
     async def run(self, claim: Claim, hold: Hold) -> None:
         """Run one claim to its reported end; only cancellation gets out, the task handed back."""
 
         async def attempt(recorder: Recorder) -> End:
-            run = Run(claim=claim, hold=hold, recorder=recorder, limits=self._limits(claim))
-            return await self._attempt(run)
+            run = Run(
+                claim=claim,
+                hold=hold,
+                recorder=recorder,
+                limits=self._limits(claim),
+                signals=Signals(recorder),
+            )
+            end = await self._attempt(run)
+            await self._tell_signals(run)
+            return end
 
         if not await run_reported(self._queue, claim, attempt):
             await self._clean(claim)
+
+    async def _tell_signals(self, run: Run) -> None:
+        """Count what the attempt has shown, while its claim still counts. Raises Fenced."""
+        told = encode_rules(self._rule_of, run.signals.counted)
+        if told:
+            await until_answered(lambda: self._queue.signal(run.claim, told))
 
     async def _attempt(self, run: Run) -> End:
         """
@@ -188,7 +206,7 @@ class Executor:
                 outcome = await self._record(run, prepared, ended, outcome, hidden)
         except Stopped as stopped:
             log.warning("run.not_recorded", error="it takes too long")
-            return self._end_early(run, ended.stopped or stopped.reason, outcome, ended.log_tail)
+            return self._end_early(run, ended.stopped or stopped.reason, outcome, ended)
         except (CodeforgeError, OSError) as error:  # an agent can do a lot to its own tree
             log.warning("run.not_recorded", error=str(error))
             failure = failure or failures.of_error(error)
@@ -196,7 +214,7 @@ class Executor:
             ran_seconds -= ended.frozen_seconds
             return Suspended(outcome=replace(outcome, result=None), ran_seconds=ran_seconds)
         if ended.stopped is not None:
-            return self._end_early(run, ended.stopped, outcome, ended.log_tail)
+            return self._end_early(run, ended.stopped, outcome, ended)
         return outcome if failure is None else self._fail(run, failure, outcome)
 
     async def _record(
@@ -214,18 +232,26 @@ class Executor:
         )
 
     def _end_early(
-        self, run: Run, reason: Stop | LimitKind, outcome: Outcome, log_tail: str = ""
+        self,
+        run: Run,
+        reason: Stop | LimitKind,
+        outcome: Outcome,
+        ended: Ended | None = None,
     ) -> End:
+        log_tail = ended.log_tail if ended else ""
         match reason:
             case Stop.FENCED:
                 raise Fenced("The lease is lost.")
-            case Stop.OUTAGE | Stop.SHUTDOWN:
+            case Stop.OUTAGE | Stop.SHUTDOWN | Stop.ESCALATED:
                 return HandBack(reason=reason.value, usage=outcome.usage)
             case Stop.PAUSE:
                 return Suspended(outcome=outcome, ran_seconds=self._ran_seconds(run))
             case Stop.CANCEL:
                 run.recorder.add(new_event("system", "task_cancelled", {}))
                 return replace(outcome, failure=failures.CANCELED)
+            case LimitKind.REPEATS:
+                repeated = ended.repeated if ended else None
+                return replace(outcome, failure=failures.of_repeats(repeated, log_tail))
             case LimitKind.TOTAL | LimitKind.SILENCE:
                 seconds = run.limits.seconds(reason)
                 told = {"timeout_seconds": seconds, "kind": reason.value}

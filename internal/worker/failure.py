@@ -59,6 +59,16 @@ def of_limit(kind: LimitKind, seconds: int, log_tail: str = "") -> Failure:
     return Failure(reason=reason, message=message, detail=_with_tail({}, log_tail))
 
 
+def of_repeats(repeated: tuple[str, int] | None, log_tail: str = "") -> Failure:
+    """The failure of a run that was ended because its agent did the same again and again."""
+    tool, times = repeated or ("", 0)
+    return Failure(
+        reason=Reason.AGENT_FAILED,
+        message=f"the agent called {tool} {times} times in a row with the same input",
+        detail=_with_tail({"repeats": times, "tool": tool}, log_tail),
+    )
+
+
 def of_agent(result: AgentResult, log_tail: str) -> Failure | None:
     """The failure an agent's end stands for, None when it did its work."""
     if result.ending is Ending.COMPLETED:

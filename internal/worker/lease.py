@@ -56,6 +56,8 @@ class Stop(StrEnum):
     """Redis was away for the whole grace; the task is handed back."""
     SHUTDOWN = "shutdown"
     """This worker stops; the task is handed back."""
+    ESCALATED = "escalated"
+    """Its agent, repository or worker was stopped; the task is handed back."""
 
 
 class Hold:
@@ -207,6 +209,8 @@ class Heartbeat:
                 hold.stop(Stop.CANCEL)
             elif beat is Beat.PAUSE:
                 hold.stop(Stop.PAUSE)
+            elif beat is Beat.ESCALATED:
+                hold.stop(Stop.ESCALATED)
         if reply.alone_waiting:
             self._on_alone()
 

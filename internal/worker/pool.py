@@ -17,12 +17,14 @@ from redis.exceptions import RedisError
 
 from internal.fault import fault_point
 from internal.task.model import Claim
-from internal.task.queue import Lane, TaskQueue
+from internal.task.queue import Held, Lane, TaskQueue
 from internal.worker.lease import Heartbeat, Hold, Stop
 
 log = structlog.get_logger(__name__)
 
 _REDIS_PAUSE_SECONDS = 1.0
+_HELD_SECONDS = 2.0
+"""Until a worker that gets nothing asks again; it would take the bells from those who may."""
 _HAND_BACK_SECONDS = 20.0
 """Ending a process tree takes at most 12 s, recording its work some more."""
 _CANCEL_SECONDS = 10.0
@@ -88,17 +90,20 @@ class Pool:
             while not stop.is_set():
                 if self.busy >= self._slots:
                     await asyncio.wait({ended, *self._running}, return_when=asyncio.FIRST_COMPLETED)
-                elif not await self._claim_one() and not await self._wait_for_work(ended):
+                elif not await self._claim_one(ended) and not await self._wait_for_work(ended):
                     break
         finally:
             ended.cancel()
             await self._drain()
 
-    async def _claim_one(self) -> bool:
+    async def _claim_one(self, ended: asyncio.Task[bool]) -> bool:
         for lane in self._lanes:
             asked_at = time.monotonic()
             try:
                 claim = await self._queue.claim(lane, worker=self._worker, home=self._home)
+            except Held:
+                await asyncio.wait({ended}, timeout=_HELD_SECONDS)
+                return not self._until_empty
             except (RedisError, OSError) as error:
                 log.warning("pool.redis_away", error=str(error))
                 await asyncio.sleep(_REDIS_PAUSE_SECONDS)

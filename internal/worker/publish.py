@@ -237,12 +237,12 @@ def _end_early(reason: Stop | LimitKind, recorder: Recorder) -> End:
     match reason:
         case Stop.FENCED:
             raise Fenced("The lease is lost.")
-        case Stop.OUTAGE | Stop.SHUTDOWN | Stop.PAUSE:  # a create-pr is never asked to pause
+        case Stop.OUTAGE | Stop.SHUTDOWN | Stop.ESCALATED | Stop.PAUSE:  # never asked to pause
             return HandBack(reason=reason.value)
         case Stop.CANCEL:
             recorder.add(new_event("system", "task_cancelled", {}))
             return NotPublished(reason=CANCELED.reason, message=CANCELED.message)
-        case LimitKind.TOTAL | LimitKind.SILENCE:
+        case LimitKind():
             message = f"timed out after {_LONGEST_SECONDS} s"
             return NotPublished(reason=UpstreamFailed.code, message=message)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from internal.task.model import Claim
 from internal.worker.lease import Hold
 from internal.worker.recorder import Recorder
+from internal.worker.signals import Signals
 from internal.worker.watchdog import Limits
 
 
@@ -18,3 +19,4 @@ class Run:
     hold: Hold
     recorder: Recorder
     limits: Limits
+    signals: Signals

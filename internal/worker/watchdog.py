@@ -22,6 +22,8 @@ class LimitKind(StrEnum):
 
     TOTAL = "total"
     SILENCE = "silence"
+    REPEATS = "repeats"
+    """No time: the agent did the same again and again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -81,6 +81,7 @@ def test_every_metric_is_documented_with_its_type_and_labels() -> None:
     }
     metrics = Metrics(count_spans=dict)
     metrics.observe_request("GET", "/api/v1/tasks", 200, 0.1)
+    metrics.count_turned_away("slow", "queue")
 
     families = text_string_to_metric_families(metrics.render(_everything()).decode())
 
@@ -94,8 +95,11 @@ def test_every_metric_is_documented_with_its_type_and_labels() -> None:
 def _everything() -> ClusterSnapshot:
     """A deployment in which each thing that is counted has happened."""
     once = ("failures", "retries", "handbacks", "clone:spare:inf", "tokens:demo", "cost_usd")
+    of_control = ("signals", "escalations:agent")
     return ClusterSnapshot(
-        counters={f"{name}:x" if ":inf" not in name else name: "1" for name in once},
+        counters={
+            f"{name}:x" if ":inf" not in name else name: "1" for name in (*once, *of_control)
+        },
         tasks_in_progress=0,
         queue_depth=0,
         queue_oldest_seconds=0,
@@ -107,6 +111,7 @@ def _everything() -> ClusterSnapshot:
         webhook_backlog=0,
         webhook_overdue_seconds=0,
         dead_letters=0,
+        levels={("agent", "warn"): 1},
     )
 
 

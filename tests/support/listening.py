@@ -18,6 +18,7 @@ def make_listener(service: Service, blocking: Redis, *, lease_seconds: float = 3
         registered=service.deps.keys,
         audit=service.deps.audit,
         rules=service.deps.rules,
+        door=service.deps.door,
         max_body_bytes=10_000,
         lease_seconds=lease_seconds,
     )

@@ -92,7 +92,7 @@ class Lab:
         """The scripts of `internal.task.scripts` are on this lab's clock meanwhile."""
         real = {name: getattr(scripts, name) for name in _NAMES}
         for name, script in real.items():
-            repeatable = name not in {"REAP", "REGISTER"}
+            repeatable = name not in {"REAP", "REGISTER", "TRIM", "LOAD"}
             setattr(scripts, name, LabScript(script, self, repeatable=repeatable))
         try:
             yield

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import httpx2
@@ -23,6 +24,7 @@ from internal.access.store import TokenStore
 from internal.agent.model import Capabilities, Usage
 from internal.clock import SystemClock
 from internal.control.policy import SettingsPolicy
+from internal.control.pressure import Pressure, pressure
 from internal.control.rate import RateLimiter
 from internal.crypto.box import Box
 from internal.git.model import Changes
@@ -35,6 +37,7 @@ from internal.rdb.client import connect
 from internal.rdb.keys import Keys
 from internal.server.app import create_app
 from internal.server.deps import KnownAgent, ServerDeps, TaskRules
+from internal.server.pressure import PressureGauge
 from internal.server.serve import listen, serve
 from internal.server.workers import Workers
 from internal.task.event import NewEvent, new_event
@@ -125,6 +128,7 @@ async def open_service(
     max_body_bytes: int = 1024 * 1024,
     calls_per_minute: int = 0,
     cors_origins: tuple[str, ...] = (),
+    room: Pressure | None = None,
 ) -> AsyncGenerator[Service]:
     """
     The parts of one process on the Redis at *url*, its hub running.
@@ -141,6 +145,7 @@ async def open_service(
         max_body_bytes=max_body_bytes,
         calls_per_minute=calls_per_minute,
         cors_origins=cors_origins,
+        room=room,
     )
     queue = TaskQueue(clients.redis, KEYS, lease_seconds=30, blocking=clients.blocking)
     running = asyncio.create_task(deps.hub.run(deps.stop))
@@ -180,6 +185,7 @@ def make_deps(
     max_body_bytes: int = 1024 * 1024,
     calls_per_minute: int = 0,
     cors_origins: tuple[str, ...] = (),
+    room: Pressure | None = None,
 ) -> ServerDeps:
     """What an application needs, put together as the wiring does."""
     redis = clients.redis
@@ -213,6 +219,14 @@ def make_deps(
         publishing=Publishing(store, tasks, ops, allow_workflows=False),
         hub=Hub(subscriber=clients.subscriber, reader=redis, keys=KEYS, ping_seconds=ping_seconds),
         workers=Workers(redis, KEYS),
+        door=PressureGauge(
+            tasks,
+            Workers(redis, KEYS),
+            judge=partial(pressure, numbers=room or Pressure()),
+            memory_share=lambda: 0.0,
+            clock=SystemClock(),
+            count=lambda answer, cause: None,
+        ),
         keys=KeyRegistry(KeyStore(redis, KEYS), box, SystemClock()),
         ops=ops,
         callers=callers,

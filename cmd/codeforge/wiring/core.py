@@ -21,6 +21,7 @@ from codeforge import __version__
 from codeforge.wiring.policy import open_policy
 from internal.clock import SystemClock
 from internal.config.settings import Settings
+from internal.control.escalation import Signal, encode_rules
 from internal.control.policy import Policy
 from internal.crypto.box import Box
 from internal.crypto.keyring import Keyring
@@ -213,7 +214,12 @@ def _core(
         key_store=key_store,
         registered=KeyRegistry(key_store, box, SystemClock()),
         http=http,
-        reaper=Reaper(queue, home_grace_seconds=settings.workers.home_grace_seconds),
+        reaper=Reaper(
+            queue,
+            home_grace_seconds=settings.workers.home_grace_seconds,
+            loss_rules=encode_rules(policy.escalation, [Signal.WORKER_LOST]),
+            trim_share=settings.control.pressure.trim_redis_share,
+        ),
         dispatcher=dispatcher,
         webhooks=EndpointRegistry(webhook_store, signing, SystemClock()),
         deliveries=DeliveryLog(webhook_store),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from codeforge.wiring.escalation import escalation_of, pressure_numbers
 from internal.config.settings import Settings, ShareSettings
 from internal.control.policy import EVERYBODY_ELSE, Policy, SettingsPolicy, Share
 from internal.control.policy_loader import load_policy
@@ -30,6 +31,8 @@ def open_policy(settings: Settings) -> Policy:
             ).items()
         },
         agents=_shares(control.agents, concurrency=0),
+        escalation=escalation_of(settings),
+        pressure=pressure_numbers(settings),
     )
     return load_policy(control.policy, policy) if control.policy else policy
 

@@ -29,6 +29,8 @@ from internal.rdb.client import connect
 from internal.server.app import create_app
 from internal.server.deps import KnownAgent, ServerDeps, TaskRules
 from internal.server.listener import InputListener
+from internal.server.memory import memory_share
+from internal.server.pressure import PressureGauge
 from internal.server.workers import Workers
 from internal.task.hub import Hub
 from internal.telemetry.metrics import Metrics
@@ -72,6 +74,14 @@ async def open_server(
         async def render_metrics() -> bytes:
             return metrics.render(await snapshots.read())
 
+        door = PressureGauge(
+            core.service,
+            workers,
+            judge=core.policy.pressure,
+            memory_share=memory_share,
+            clock=SystemClock(),
+            count=metrics.count_turned_away,
+        )
         tokens = TokenStore(core.redis, core.keys)
         callers = TokenResolver(core.secrets.auth_token, tokens, SystemClock())
         deps = ServerDeps(
@@ -79,6 +89,7 @@ async def open_server(
             publishing=core.publishing,
             hub=hub,
             workers=workers,
+            door=door,
             keys=core.registered,
             ops=core.ops,
             callers=callers,
@@ -108,6 +119,7 @@ async def open_server(
             registered=core.registered,
             audit=deps.audit,
             rules=rules,
+            door=door,
             max_body_bytes=settings.server.max_body_bytes,
         )
         yield Server(app=create_app(deps), loops=(hub, listener, core.reaper, core.dispatcher))

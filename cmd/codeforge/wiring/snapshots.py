@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import cast
 
@@ -12,6 +13,7 @@ from redis.asyncio import Redis
 
 from internal.rdb.keys import Keys
 from internal.server.workers import Worker, Workers
+from internal.task.escalations import Escalations
 from internal.telemetry.cluster import ClusterSnapshot
 
 _MIB = 1 << 20
@@ -24,6 +26,7 @@ class Snapshots:
         self._redis = redis
         self._keys = keys
         self._workers = workers
+        self._escalations = Escalations(redis, keys)
 
     async def read(self) -> ClusterSnapshot:
         """One consistent look. Redis' errors pass through."""
@@ -39,6 +42,7 @@ class Snapshots:
         now = seconds * 1000 + micros / 1000
         queued, oldest, undelivered, first_due = lines
         workers = await self._workers.list()
+        escalated = await self._escalations.list()
         return ClusterSnapshot(
             counters=cast("dict[str, str]", counters),
             tasks_in_progress=int(leased),
@@ -51,6 +55,7 @@ class Snapshots:
             webhook_overdue_seconds=_age_seconds(first_due, now),
             dead_letters=int(dead),
             workspace_bytes=sum(_by_home(workers, lambda worker: worker.workspace_mb)) * _MIB,
+            levels=Counter((found.kind.value, found.level.value) for found in escalated),
             homes_short_of_disk=int(sum(_by_home(workers, lambda worker: worker.short_of_disk))),
         )
 

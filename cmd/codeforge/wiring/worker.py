@@ -34,7 +34,7 @@ from internal.process.leftovers import end_leftovers
 from internal.rdb.client import connect, connect_sync, unavailable
 from internal.task.ops import OpKind
 from internal.task.queue import BeatReply, Lane, TaskQueue, heartbeat
-from internal.worker.agents import AgentHost, AgentSettings, HostSettings
+from internal.worker.agents import AgentHost, AgentSettings, HostSettings, WatchNumbers
 from internal.worker.alone import AloneStarter
 from internal.worker.control import ControlLoop
 from internal.worker.executor import Executor
@@ -239,6 +239,7 @@ def _executor(core: Core, disk: Disk, agents: AgentHost, secrets: SecretSource) 
         secrets=secrets,
         clock=SystemClock(),
         random=SystemRandom(),
+        rule_of=core.policy.escalation,
     )
 
 
@@ -293,6 +294,11 @@ def _agent_host(settings: Settings, disk: Disk, isolation: Isolation) -> AgentHo
             ),
             outage_grace_seconds=settings.workers.outage_grace_seconds,
             home=disk.home,
+            watch=WatchNumbers(
+                silence_seconds=settings.tasks.silence_seconds,
+                repeats=settings.control.escalation.repeats,
+                slow_end_seconds=settings.control.escalation.slow_end_seconds,
+            ),
         ),
         isolation=isolation,
         layout=disk.layout,

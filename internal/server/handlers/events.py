@@ -36,6 +36,7 @@ class EventHandlers:
         transform = _transform(query)
         query.finish()
         tenant, task = tenant_of(request), task_id_of(request)
+        trimmed = (await self._tasks.get(tenant, task)).events_trimmed
         given: list[str] = []
         last = 0
         while len(given) < limit:
@@ -49,7 +50,8 @@ class EventHandlers:
                     last = event.number
             if len(events) < wanted:
                 break
-        body = f'{{"events":[{",".join(given)}],"next":{last or "null"}}}'
+        told = f',"events_trimmed":{trimmed}' if trimmed else ""
+        body = f'{{"events":[{",".join(given)}],"next":{last or "null"}{told}}}'
         return json_response(body.encode())
 
     async def stream(self, request: Request) -> ASGIApp:
@@ -63,6 +65,8 @@ class EventHandlers:
         if task.status in FINISHED and cursor == task.last_event:
             return Response(status_code=204)
         connected = {"task_id": task_id, "status": task.status, "last_id": task.last_event}
+        if task.events_trimmed:
+            connected["events_trimmed"] = task.events_trimmed
         viewing = self._hub.follow(tenant, task_id, after=cursor)
         return EventStream(
             viewing,

@@ -45,6 +45,7 @@ class TaskHandlers:
         self._rules = deps.rules
         self._audit = deps.audit
         self._keys = deps.keys
+        self._door = deps.door
 
     async def create(self, request: Request) -> Response:
         """201 with a receipt; with `wait` 200 or 202 with the task; 200 when it was known."""
@@ -57,6 +58,7 @@ class TaskHandlers:
             self._tasks,
             self._keys,
             self._rules,
+            self._door,
             spec,
             idempotency_key=key,
             request_hash=_hash(body) if key else "",
@@ -100,6 +102,7 @@ class TaskHandlers:
         """Queue a follow-up."""
         Query(request).finish()
         body = await read_json(request, Instruct)
+        await self._door.check()
         task = await self._tasks.instruct(tenant_of(request), task_id_of(request), body.prompt)
         await self._audit.record(caller_of(request), "task.instruct", task.id)
         return json_response(
@@ -109,6 +112,7 @@ class TaskHandlers:
     async def retry(self, request: Request) -> Response:
         """Queue the failed iteration again."""
         await expect_nothing(request)
+        await self._door.check()
         task = await self._tasks.retry(tenant_of(request), task_id_of(request))
         await self._audit.record(caller_of(request), "task.retry", task.id)
         return json_response(_progress(task))

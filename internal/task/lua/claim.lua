@@ -1,7 +1,7 @@
 -- CLAIM: take the next task of a lane for a worker, with all its gates, or none.
 -- ARGV: 1 worker, 2 home, 3 token, 4 claim id, 5 lease in ms, 6 lane
--- -> {'task', {field, value, ...}} the whole hash as it is now | {'none'} | {'again'} 64 steps were not enough:
---    call again
+-- -> {'task', {field, value, ...}} the whole hash as it is now | {'none'} | {'held'} there is work, not for this worker:
+--    it is throttled or isolated | {'again'} 64 steps were not enough: call again
 local worker, home, token, claim, lease, lane = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local STEPS = 64                                                -- tasks parked, or entries put right, by one call
 
@@ -91,6 +91,14 @@ local function pass_the_baton(suffixes)
   end
 end
 
+-- Whether an escalation keeps this worker from more work. most: at once, or nil
+local is_held = false
+local function may_take(most)
+  if not most then return true end
+  is_held = tonumber(most) == 0 or lane ~= 'publish' and redis.call('SCARD', P .. 'held:' .. worker) >= tonumber(most)
+  return not is_held
+end
+
 -- Claim, park or drop the task at the head of a tenant's list; returns the task when it was claimed.
 local function serve(tenant, head, virtual_time, suffixes)
   local t = read(tenant .. '/' .. head.id, 'at', 'status', 'kind', 'priority', 'gates', 'since', 'seq', 'attempt', 'started_at',
@@ -104,7 +112,8 @@ local function serve(tenant, head, virtual_time, suffixes)
     return save(t)
   end
   local gates = gates_of(t)
-  local limits, own, weight = limits_of(gates, 'weight:' .. tenant, 'weight:*')
+  local limits, own, weight, most = limits_of(gates, 'weight:' .. tenant, 'weight:*', 'throttle:worker:' .. worker)
+  if not may_take(most) then return nil end
   local closed, opens = closed_gate(gates, limits)
   if closed == 'tenant:' .. tenant then                         -- the tenant waits, with all its lists
     for _, suffix in ipairs(suffixes) do park_flow(closed, lane, suffix, tenant) end
@@ -129,6 +138,10 @@ for _ = 1, STEPS do
   if tenant ~= true then
     local head = head_of(tenant, suffixes)
     local t = head and serve(tenant, head, virtual_time, suffixes)
+    if is_held then
+      pass_the_baton(suffixes)
+      return {'held'}
+    end
     if t then
       pass_the_baton(suffixes)
       return {'task', redis.call('HGETALL', t.key)}

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- REAP: the chores of the queue; any process may run it, at any rate.
 -- ARGV: 1 most entries to handle per chore, 2 grace behind a lease's end in ms, 3 lease in ms,
---       4 ms a task waits for a home that is away
+--       4 ms a task waits for a home that is away, 5 what the loss of a worker signals (lib/escalation.lua)
 -- -> {tasks of lost workers, tasks promoted, 1 when more is left to do now}
 local LIMIT, grace, lease, home_grace = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 
@@ -29,6 +29,7 @@ local function take_back(ref, worker, charge)
     charge = tonumber(f.strays) > LIVES and 1 or 0
   end
   set(t, {lost = f.lost + charge})
+  if charge == 1 then note_signals(t, ARGV[5] or '') end
   count('leases_lost:' .. (charge == 1 and 'worker_lost' or 'claim_lost'))
   if f.cancel then
     release(t)
@@ -132,6 +133,7 @@ local quiet = contact(lease)
 local lost = quiet and 0 or reap_leases()
 local promoted = promote_due()
 check_gates()
+check_escalations()
 local moved = check_homes(quiet)
 local trimmed = trim()
 return {lost, promoted + moved, math.max(lost, promoted, moved, trimmed) >= LIMIT and 1 or 0}

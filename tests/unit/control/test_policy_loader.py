@@ -18,10 +18,13 @@ SETTINGS = SettingsPolicy(tenants={}, repositories={}, agents={})
 
 
 class Nights:
-    """A policy that changes one decision and leaves the other."""
+    """A policy that changes one decision and leaves the others."""
 
     def __init__(self, settings: Policy) -> None:
         self._settings = settings
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._settings, name)
 
     def gates(self, run: RunFacts) -> Sequence[Gate]:
         return (*self._settings.gates(run), Gate(key="rate:agent:night"))

@@ -88,7 +88,7 @@ local function limits_of(gates, ...)
     end
   end
   if found[1] then add_rates_and_budgets(gates, limits) end
-  return limits, found[2], found[3]
+  return limits, found[2], found[3], found[4]
 end
 
 local function starts_left(gate, limit)

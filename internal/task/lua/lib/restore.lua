@@ -5,7 +5,7 @@
 local LASTING = {id = 1, tenant = 1, created_at = 1, repo_url = 1, prompt = 1, priority = 1, labels = 1, config = 1,
   provider_key = 1, callback_url = 1, task_url = 1, access_token = 1, ai_api_key = 1, mcp_servers = 1, retain = 1, no_usage = 1,
   usage_total = 1, unpriced_total = 1, spent = 1, seq = 1, iterations_used = 1, request = 1, cancel_op = 1, pause_op = 1,
-  resume_op = 1, prev = 1, pr_heads = 1, dedup = 1, callbacks = 1}
+  resume_op = 1, prev = 1, pr_heads = 1, dedup = 1, callbacks = 1, events_trimmed = 1}
 -- What RETRY erases from the row of its iteration. Field `op` stays: a repeated FINISH is known by it.
 local ROW = {'status', 'result', 'failure', 'changes', 'usage', 'unpriced', 'work', 'home', 'started_at', 'ended_at'}
 
