@@ -29,7 +29,7 @@ from internal.task.state import State
 from tests.support.chaos_cli import shell_cli
 from tests.support.chaos_process import WorkerProcess
 from tests.support.chaos_site import TENANT, Site
-from tests.support.forge import Forge, open_forge
+from tests.support.forge import open_forge
 from tests.support.hosts.double import TOKEN
 from tests.support.receiver import Receiver
 from tests.support.waiting import until
@@ -40,6 +40,7 @@ pytestmark = pytest.mark.chaos
 RUN = tuple(POINTS)[: tuple(POINTS).index("finished") + 1]
 HANGING = ("lease_renewed", "handed_back", "claim_cleaned")
 STOPPED = HANGING[1:]
+FOLLOW_UP = ("workspace_ready", "agent_started", "snapshot_made", "work_kept", "finished")
 PUBLISH = ("commit_made", "push_begun", "token_opened", "pushed", "pr_opened", "pr_finished")
 REQUEST = ("task_stored", "cancel_stored")
 INPUT = ("input_taken", "input_settled")
@@ -71,7 +72,7 @@ async def test_promise_1_a_run_survives_its_worker_wherever_it_dies(site: Site) 
             doomed[point].send(signal.SIGTERM)
         for point, process in doomed.items():
             await _died(process, point)
-        assert not site.agents()
+        await until("no agent of the dead is left", lambda: not site.agents())
         await _died(reaper, "reaped")
         await site.start(WORKERS__ISOLATION="none")
 
@@ -89,6 +90,31 @@ async def test_promise_1_a_run_survives_its_worker_wherever_it_dies(site: Site) 
     await site.settle()
 
 
+async def test_promise_3_a_follow_up_goes_on_from_what_was_recorded(site: Site) -> None:
+    """
+    Wherever its worker died, and whether the directory of the work was taken over or not: the next
+    one has the files and the session of the iteration before, and nothing of the dead one.
+    """
+    site.variables["CODEFORGE_WORKERS__ISOLATION"] = "none"
+    tasks = await _done(site, site.repo.url, len(FOLLOW_UP))
+    doomed = await _start_doomed(site, FOLLOW_UP)
+    for number, task in enumerate(tasks):
+        await site.instruct(task, f"append {number}.txt: y")
+    for point, process in doomed.items():
+        await _died(process, point)
+    await site.start()
+
+    for number, task in enumerate(tasks):
+        found = await site.finished(task)
+        assert (found.status, found.iteration) == (State.COMPLETED, 2)
+        assert b"+x\n+y" in await site.patch(task), number
+        started = [e["data"] for e in await site.events(task) if e["event"] == "cli_started"]
+        assert (started[-1]["iteration"], started[-1]["resumed"]) == (2, True)
+        assert (await site.names(task)).count("result/task_completed") == 2
+    assert await _costs(site, tasks) == Counter(map(_cost, doomed))
+    await site.settle()
+
+
 async def test_promise_4_one_pull_request_wherever_its_worker_dies(
     site: Site, tmp_path: Path
 ) -> None:
@@ -96,7 +122,7 @@ async def test_promise_4_one_pull_request_wherever_its_worker_dies(
     site.variables["CODEFORGE_GIT__PROVIDER_DOMAINS"] = '{"127.0.0.1": "github"}'
     site.variables["CODEFORGE_WORKERS__ISOLATION"] = "none"
     with open_forge(tmp_path / "forge") as forge:
-        tasks = await _done(site, forge, len(PUBLISH))
+        tasks = await _done(site, forge.url, len(PUBLISH), access_token=TOKEN)
         doomed = await _start_doomed(site, PUBLISH)
         for task in tasks:
             await site.core.publishing.publish(TENANT, task, PullRequestOptions())
@@ -261,12 +287,14 @@ async def _only_what_counts_is_left(site: Site, task: str) -> None:
     await until("the dead are swept", lambda: site.claims_on_disk(task) == {work.claim})
 
 
-async def _done(site: Site, forge: Forge, count: int) -> list[str]:
+async def _done(
+    site: Site, repo_url: str, count: int, *, access_token: str | None = None
+) -> list[str]:
     """Finished tasks with work, whose worker is gone."""
     worker = await site.start()
     tasks = [
-        await site.submit(f"write {number}.txt: x", repo_url=forge.url, access_token=TOKEN)
-        for number in range(count)
+        await site.submit(f"write {n}.txt: x", repo_url=repo_url, access_token=access_token)
+        for n in range(count)
     ]
     for task in tasks:
         await site.finished(task)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from codeforge import runtime
 from internal.config.load import load_settings
@@ -61,3 +62,18 @@ def test_an_old_webhook_secret_that_is_none_is_named() -> None:
         SigningSecrets(Box({"k": bytes(32)}, "k"), "whsec_c2VjcmV0IQ==", ["whsec_!"])
 
     assert "webhooks.old_hmac_secrets" in refused.value.fields
+
+
+def test_a_fault_point_that_does_not_exist_keeps_a_process_from_starting() -> None:
+    """A drill that cannot strike must not look like one that was passed."""
+    with pytest.raises(Invalid, match=r"FAULT: 'after:nothing' is not after: and one of claimed"):
+        runtime.arm_fault({"FAULT": "after:nothing"})
+
+
+def test_an_armed_fault_point_is_warned_about() -> None:
+    """Nobody shall look for long why a process ended."""
+    with capture_logs() as lines:
+        runtime.arm_fault({"FAULT": "after:pushed"})
+        runtime.arm_fault({})
+
+    assert lines == [{"event": "fault.armed", "after": "pushed", "log_level": "warning"}]
