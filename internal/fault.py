@@ -27,6 +27,7 @@ POINTS: Mapping[str, str] = {
     "agent_started": "the agent's process runs",
     "events_appended": "the first batch of events is in the log",
     "agent_ended": "the agent and all its processes are gone",
+    "judged": "breakers and quotas know how it went",
     "snapshot_made": "the tree is a commit in the trusted git directory",
     "work_kept": "diff and session are ready to be recorded",
     "report_begun": "every event is in the log, nothing of the end is",

@@ -18,7 +18,7 @@ _EPOCH = re.compile(r"\|\s*(\d{10})(?:\d{3})?\b")
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _TIME = re.compile(
     r"\b(?:resets?|again)(?:\s+(?:at|on))?\s+"
-    rf"(?:(?P<month>{'|'.join(_MONTHS)})[a-z]*\.?\s+(?P<day>\d{{1,2}})(?:st|nd|rd|th)?"
+    rf"(?:(?P<month>{'|'.join(_MONTHS)})[a-z]*\.?\s+(?P<day>\d{{1,2}})(?:st|[nr]d|th)?"
     r"(?:,?\s+at|,)?\s+)?"
     r"(?P<hour>\d{1,2})(?::(?P<minute>\d\d))?\s*(?P<half>[ap]m)?"
     r"(?:\s*\((?P<zone>[^()]{1,64})\))?",

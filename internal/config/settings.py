@@ -279,6 +279,27 @@ class PressureSettings(Section):
     refuse_redis_share: float = Field(default=0.9, gt=0, le=1)
 
 
+class RetrySettings(Section):
+    most_repeats: int = Field(default=3, ge=0, le=100)
+    base_seconds: FractionalSeconds = Field(default=5, gt=0)
+    factor: float = Field(default=4, ge=1, le=100)
+    longest_seconds: FractionalSeconds = Field(default=600, gt=0)
+    max_quota_wait_seconds: Seconds = Field(default=6 * 3_600, ge=0)
+    most_quota_waits: int = Field(default=10, ge=0, le=1000)
+    quota_pause_seconds: Seconds = Field(default=900, gt=0)
+
+
+class BreakerSettings(Section):
+    window_seconds: Seconds = Field(default=300, gt=0, le=_DAY)
+    minimum_calls: int = Field(default=20, ge=1)
+    failure_rate: float = Field(default=0.5, ge=0, le=1)
+    slow_rate: float = Field(default=0.8, ge=0, le=1)
+    slow_seconds: FractionalSeconds = Field(default=60, ge=0)
+    consecutive: int = Field(default=10, ge=0)
+    pause_seconds: Seconds = Field(default=30, gt=0)
+    longest_pause_seconds: Seconds = Field(default=600, gt=0)
+
+
 class ControlSettings(Section):
     policy: str = ""
     tenants: Annotated[dict[_TenantName, TenantShareSettings], Table] = {}
@@ -286,6 +307,8 @@ class ControlSettings(Section):
     agents: Annotated[dict[_AgentName, ShareSettings], Table] = {}
     escalation: EscalationSettings = EscalationSettings()
     pressure: PressureSettings = PressureSettings()
+    retry: RetrySettings = RetrySettings()
+    breaker: BreakerSettings = BreakerSettings()
 
 
 class McpSettings(Section):

@@ -11,10 +11,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
+from internal.control.breaker import BreakerRule
 from internal.control.escalation import Escalation, EscalationRule, ScopeKind, Signal
 from internal.control.gate import Gate, gates_for
+from internal.control.outcome import OutcomePolicy, OutcomeRules
 from internal.control.pressure import Load, Pressure, Verdict
 from internal.control.pressure import pressure as judge
+from internal.control.quota import UsedUp
+from internal.control.retry import Failed
 
 EVERYBODY_ELSE = "*"
 """The name under which a table says what holds for those it does not name."""
@@ -51,7 +55,7 @@ class Share:
 
 
 @runtime_checkable
-class Policy(Protocol):
+class Policy(OutcomePolicy, Protocol):
     """
     What a deployment goes by. Every method is pure and quick: it is asked for each request or run.
     """
@@ -89,9 +93,11 @@ class SettingsPolicy:
         agents: Mapping[str, Share],
         escalation: Escalation | None = None,
         pressure: Pressure | None = None,
+        outcomes: OutcomeRules | None = None,
     ) -> None:
         self._escalation = escalation or Escalation()
         self._pressure = pressure or Pressure()
+        self._outcomes = outcomes or OutcomeRules()
         self._limits: dict[str, float] = {"dedup:*": 1}
         for name, share in tenants.items():
             self._limits |= _limits(f"tenant:{name}", share)
@@ -118,6 +124,18 @@ class SettingsPolicy:
     def pressure(self, load: Load) -> Verdict:
         """As the numbers say."""
         return judge(load, self._pressure)
+
+    def retry(self, failed: Failed) -> float | None:
+        """See `OutcomePolicy`."""
+        return self._outcomes.retry(failed)
+
+    def quota_wait(self, used_up: UsedUp) -> float | None:
+        """See `OutcomePolicy`."""
+        return self._outcomes.quota_wait(used_up)
+
+    def breaker(self, key: str) -> BreakerRule:
+        """See `OutcomePolicy`."""
+        return self._outcomes.breaker(key)
 
 
 def _limits(owner: str, share: Share) -> Iterator[tuple[str, float]]:

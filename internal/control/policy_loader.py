@@ -16,9 +16,12 @@ from collections.abc import Callable
 from importlib.metadata import entry_points
 from typing import cast
 
+from internal.control.breaker import BreakerRule, agent_key
 from internal.control.escalation import ScopeKind, Signal
 from internal.control.policy import Policy, RunFacts
 from internal.control.pressure import Load
+from internal.control.quota import UsedUp
+from internal.control.retry import Failed, FailureClass
 from internal.errors import Invalid
 
 GROUP = "codeforge.policies"
@@ -54,9 +57,14 @@ def _try(name: str, policy: Policy) -> None:
         policy.gates(_SOMEBODY)
         policy.escalation(Signal.SILENCE, ScopeKind.REPOSITORY)
         policy.pressure(Load())
+        policy.retry(Failed(kind=FailureClass.PASSING, repeats=0))
+        policy.quota_wait(UsedUp(seconds=None, waits=0, has_next=False))
+        rule = cast("object", policy.breaker(agent_key("demo")))
         limits = {field: float(limit) for field, limit in policy.limits().items()}
     except Exception as error:
         raise _broken(name, f"{type(error).__name__}: {error}") from error
+    if not isinstance(rule, BreakerRule):
+        raise _broken(name, "breaker must return a BreakerRule")
     bad = [field for field, limit in limits.items() if not math.isfinite(limit) or limit < 0]
     if bad:
         raise _broken(name, f"not a limit: {', '.join(sorted(bad))}")

@@ -149,6 +149,14 @@ class Keys:
         """zset: `until` gates that are not open, by that time in ms; trimmed by REAP."""
         return f"{self.prefix}gates:shut"
 
+    def gate_window(self, gate: str) -> str:
+        """hash: outcomes a breaker looks at, by slots, and failures in a row; TTL its window."""
+        return f"{self.prefix}gate:{gate}:window"
+
+    def breakers(self) -> str:
+        """zset: gates of breakers by the time of their last outcome; newest 200; TTL 24 h."""
+        return f"{self.prefix}breakers"
+
     def expiring(self) -> str:
         """zset: refs of finished tasks by the end of their TTL; permanent, trimmed by REAP."""
         return f"{self.prefix}expiring"

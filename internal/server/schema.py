@@ -34,14 +34,6 @@ Check = Callable[[str, ValidationInfo], str]
 """A validator of text that may ask the rules; raises a complaint."""
 
 
-def _refuse(value: object) -> None:
-    if value is not None:
-        raise complain_not_available("is not available in this version")
-
-
-NotYet = Annotated[None, BeforeValidator(_refuse)]
-
-
 def _not_blank(text: str) -> str:
     if not text.strip():
         raise complain("must not be blank")
@@ -148,7 +140,7 @@ class TaskConfigBody(Body):
     ) = None
     auto_create_pr: bool | None = None
     pr: PullRequestBody | None = None
-    retries: NotYet = None
+    retries: Annotated[Int, Field(ge=0, le=5)] | None = None
 
 
 class DedupBody(Body):
@@ -227,6 +219,7 @@ def _config(body: TaskConfigBody, rules: TaskRules) -> TaskConfig:
         ai_model=body.ai_model or None,
         max_turns=body.max_turns,
         max_budget_usd=body.max_budget_usd,
+        retries=body.retries or None,
         target_branch=body.target_branch or None,
         mcp_servers=tuple(server.server().shown() for server in body.mcp_servers or ()),
         auto_create_pr=bool(body.auto_create_pr),

@@ -82,6 +82,7 @@ def decode_task(fields: Hash, iterations: Hash | None = None) -> Task:
         attempt=int(fields.get("attempt", 0)),
         lost=int(fields.get("lost", 0)),
         retries=int(fields.get("retries", 0)),
+        quota_waits=int(fields.get("quota_waits", 0)),
         isolation=fields.get("isolation"),
         key_source=fields.get("key_source") or None,
         last_event=int(fields.get("seq", 0)),

@@ -80,6 +80,8 @@ class TaskConfig:
     target_branch: str | None = None
     mcp_servers: tuple[ShownServer, ...] = ()
     auto_create_pr: bool = False
+    retries: int | None = None
+    """How often a run repeats when the agent itself fails; None: not at all."""
     pr: PullRequestOptions | None = None
     """What every pull request of the task is like, unless its create-pr says otherwise."""
 
@@ -219,6 +221,8 @@ class Task:
     attempt: int = 0
     lost: int = 0
     retries: int = 0
+    quota_waits: int = 0
+    """How often this run has waited for a provider's quota."""
     isolation: str | None = None
     key_source: str | None = None
     last_event: int = 0

@@ -30,6 +30,7 @@ from internal.task.codec import (
     storable,
 )
 from internal.task.event import NewEvent, encode
+from internal.task.judgement import Judgement, judge_args
 from internal.task.model import Claim, Outcome
 from internal.task.outcome import finish_args, finish_pr_args, suspend_args, usage_args
 from internal.task.pullrequest import NotPublished, Published
@@ -183,6 +184,19 @@ class TaskQueue:
         reply = _judge(await self._run(scripts.ADMIT, args))
         return None if reply[0] == "parked" else int(reply[1])
 
+    async def judge(self, claim: Claim, judgement: Judgement, operation: str) -> None:
+        """
+        Tell what the attempt has learned of agent programs, endpoints and keys.
+
+        Repeat it with the same *operation* until it answers; once in an attempt and once more at
+        its end, before that is reported.
+
+        Raises:
+            Fenced: the claim is not the task's any more; nothing was counted.
+        """
+        args = [ref_of(claim), claim.token, operation, *judge_args(judgement)]
+        _judge(await self._run(scripts.JUDGE, args))
+
     async def append(self, claim: Claim, batch: int, events: Sequence[NewEvent]) -> int:
         """
         Add events to the task's log; returns the number of the last one.
@@ -274,13 +288,16 @@ class TaskQueue:
         reason: str,
         delay_seconds: float = 0,
         repeat: bool = False,
+        quota: bool = False,
+        gate: str = "",
         usage: Usage = NO_USAGE,
     ) -> None:
         """
         Give the task back to the queue it came from; no life is lost.
 
-        With no delay it stands at the head of its list. *repeat* counts it as a retry of the run.
-        What its agent has used, *usage*, is added to the task's total: it was paid for.
+        It waits at *gate*, if that is shut; else for the delay; with none it stands at the head of
+        its list. *repeat* counts it as a retry of the run, *quota* as a wait for a provider's
+        quota. What its agent has used, *usage*, is added to the task's total: it was paid for.
         """
         args: list[str | int] = [
             ref_of(claim),
@@ -288,7 +305,8 @@ class TaskQueue:
             operation,
             int(delay_seconds * 1000),
             reason,
-            int(repeat),
+            "quota" if quota else "repeat" if repeat else "",
+            gate,
         ]
         if usage != NO_USAGE:
             args += usage_args(claim.task, usage)

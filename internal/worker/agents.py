@@ -23,6 +23,7 @@ from internal.agent.model import (
     AgentRequest,
     AgentResult,
     Ending,
+    ModelAccess,
     Probe,
     Reporting,
 )
@@ -149,6 +150,25 @@ class AgentHost:
         environment = self._environment_for(agent, tenant)
         return any(environment.get(name) for name in agent.credential_names)
 
+    def environment_credential(self, agent: Agent, tenant: str) -> str:
+        """What *agent* finds here to reach its model, in one string; empty when nothing."""
+        environment = self._environment_for(agent, tenant)
+        found = (f"{name}={environment.get(name) or ''}" for name in agent.credential_names)
+        return "\n".join(found) if self.has_credential(agent, tenant) else ""
+
+    def endpoint(
+        self, agent: Agent, tenant: str, *, key: str | None, url: str | None
+    ) -> str | None:
+        """The host that a run of that tenant calls for its model, with this *key* or none."""
+        return agent.endpoint(
+            ModelAccess(
+                api_key=key,
+                api_url=url,
+                environment=self._environment_for(agent, tenant),
+                environment_names=self._of(agent.name).environment_names,
+            )
+        )
+
     async def probe(self) -> Mapping[str, Probe]:
         """Look which CLIs can run here; kept for `record` and the event of a start."""
         names = list(self._agents)
@@ -254,7 +274,11 @@ class AgentHost:
         decided: asyncio.Future[Stop | LimitKind] = asyncio.get_running_loop().create_future()
         guard = asyncio.create_task(self._guard(started, run, decided, repeats))
         try:
+            on_answer = run.on_answer
             async for event in started.events():
+                if on_answer is not None and started.has_answered:
+                    await on_answer()
+                    on_answer = None
                 run.recorder.add(from_agent(event))
                 await run.recorder.room()
             result = await started.result()

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Coroutine, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from random import Random
 from typing import Any, TypeVar
 
 import structlog
@@ -20,16 +19,18 @@ from internal.agent.base import Agent
 from internal.agent.model import AgentRequest, Ending
 from internal.clock import Clock
 from internal.control.escalation import RuleOf, encode_rules
+from internal.control.outcome import OutcomePolicy
 from internal.errors import CodeforgeError, Fenced
 from internal.fault import fault_point
 from internal.redact import KNOWN
 from internal.task.event import new_event
-from internal.task.model import Claim, Failure, Outcome
+from internal.task.model import Claim, Outcome
 from internal.task.queue import CancelAccepted, TaskQueue
 from internal.task.state import State
 from internal.telemetry import semconv
 from internal.telemetry.tracing import span
 from internal.worker import failure as failures
+from internal.worker.admission import Admission, Admitted
 from internal.worker.agents import AgentHost, Ended
 from internal.worker.keep import keep_work
 from internal.worker.lease import Hold, Stop
@@ -37,11 +38,13 @@ from internal.worker.patience import until_answered, until_written
 from internal.worker.prepare import Prepared, Preparer
 from internal.worker.prompt import GO_ON, prompt_of, rebuilt_prompt
 from internal.worker.recorder import Recorder
-from internal.worker.report import End, HandBack, Suspended, run_reported
+from internal.worker.report import End, HandBack, Parked, Suspended, run_reported
+from internal.worker.retries import Retries
 from internal.worker.run import Run
 from internal.worker.secrets import Secrets, SecretSource
 from internal.worker.signals import Signals
 from internal.worker.stopping import Stopped, until_stopped
+from internal.worker.verdict import Judge
 from internal.worker.watchdog import LimitKind, Limits
 from internal.workspace.manager import Workspaces
 
@@ -71,8 +74,9 @@ class Executor:
         agents: AgentHost,
         *,
         secrets: SecretSource,
+        admission: Admission,
+        policy: OutcomePolicy,
         clock: Clock,
-        random: Random,
         rule_of: RuleOf,
     ) -> None:
         self._queue = queue
@@ -81,8 +85,10 @@ class Executor:
         self._agents = agents
         self._secrets = secrets
         self._clock = clock
-        self._random = random
         self._rule_of = rule_of
+        self._admission = admission
+        self._judge = Judge(queue, policy, clock)
+        self._retries = Retries(policy)
 
     async def run(self, claim: Claim, hold: Hold) -> None:
         """Run one claim to its reported end; only cancellation gets out, the task handed back."""
@@ -122,7 +128,9 @@ class Executor:
             agent = self._agents.find(run.claim.task.config.cli)
             secrets = await self._until_stopped(run, self._open_secrets(run.claim, agent))
             known.enter_context(KNOWN.using(*secrets.values()))
-            return await self._steps(run, agent, secrets)
+            entering = self._admission.enter(run.claim, agent, secrets)
+            admitted = await self._until_stopped(run, entering)
+            return await self._steps(run, agent, admitted) if admitted else Parked()
         except Stopped as stopped:
             return self._end_early(run, stopped.reason, Outcome())
         except CancelAccepted:
@@ -132,7 +140,7 @@ class Executor:
         except Exception as error:
             if not isinstance(error, CodeforgeError):
                 log.exception("run.failed")
-            return self._fail(run, failures.of_error(error), Outcome())
+            return self._retries.fail(run, failures.of_error(error), Outcome())
 
     async def _open_secrets(self, claim: Claim, agent: Agent) -> Secrets:
         found = await self._secrets.open(claim, agent)
@@ -140,8 +148,9 @@ class Executor:
         from_environment = self._agents.has_credential(agent, claim.task.tenant)
         return replace(found, from_environment=from_environment)
 
-    async def _steps(self, run: Run, agent: Agent, secrets: Secrets) -> End:
+    async def _steps(self, run: Run, agent: Agent, admitted: Admitted) -> End:
         """Prepare, run, keep; every early end is an exception."""
+        secrets = admitted.secrets
         step = self._preparer.prepare(run.claim, agent, run.recorder, token=secrets.access_token)
         began = self._clock.monotonic()
         with span("task.clone") as cloning:
@@ -149,8 +158,12 @@ class Executor:
             cloning.set(**{semconv.CHECKOUT_MODE: prepared.workspace.mode.value})
         await self._start_running(run, prepared, secrets, self._clock.monotonic() - began)
         with span("task.run", **{semconv.CLI_NAME: agent.name}):
-            ended = await self._run_agent(run, agent, prepared, secrets)
+            heard = replace(run, on_answer=lambda: self._judge.confirm(run, admitted))
+            ended = await self._run_agent(heard, agent, prepared, secrets)
         fault_point("agent_ended")
+        waiting = await self._judge.end(run, admitted, ended)
+        if waiting is not None:
+            return waiting
         hidden = (*secrets.values(), *self._agents.credentials(agent))
         return await self._conclude(run, prepared, ended, hidden)
 
@@ -198,7 +211,7 @@ class Executor:
         outcome = replace(used, result=ended.result.text or None)
         failure = failures.of_agent(ended.result, ended.log_tail)
         if ended.stopped is None and failure is not None:
-            repeat = self._repeat(run, failure, used, ended.result.retry_after_seconds)
+            repeat = self._retries.find(run, failure, used, ended.result.retry_after_seconds)
             if repeat is not None:
                 return repeat
         try:
@@ -215,7 +228,7 @@ class Executor:
             return Suspended(outcome=replace(outcome, result=None), ran_seconds=ran_seconds)
         if ended.stopped is not None:
             return self._end_early(run, ended.stopped, outcome, ended)
-        return outcome if failure is None else self._fail(run, failure, outcome)
+        return outcome if failure is None else self._retries.fail(run, failure, outcome)
 
     async def _record(
         self, run: Run, prepared: Prepared, ended: Ended, outcome: Outcome, hidden: Sequence[str]
@@ -256,29 +269,8 @@ class Executor:
                 seconds = run.limits.seconds(reason)
                 told = {"timeout_seconds": seconds, "kind": reason.value}
                 run.recorder.add(new_event("system", "task_timeout", told))
-                return replace(outcome, failure=failures.of_limit(reason, seconds, log_tail))
-
-    def _fail(self, run: Run, failure: Failure, outcome: Outcome) -> End:
-        exhausted = failures.is_exhausted(failure, repeats=run.claim.task.retries)
-        ended = replace(outcome, failure=failure, exhausted=exhausted)
-        return self._repeat(run, failure, outcome) or ended
-
-    def _repeat(
-        self, run: Run, failure: Failure, outcome: Outcome, asked_seconds: float | None = None
-    ) -> HandBack | None:
-        delay = failures.repeat_delay(
-            failure,
-            repeats=run.claim.task.retries,
-            asked_seconds=asked_seconds,
-            random=self._random,
-        )
-        if delay is None:
-            return None
-        told = {"reason": failure.reason.value, "message": failure.message}
-        run.recorder.add(new_event("system", "warning", told))
-        return HandBack(
-            reason=failure.reason.value, delay_seconds=delay, repeat=True, usage=outcome.usage
-        )
+                failure = failures.of_limit(reason, seconds, log_tail)
+                return self._retries.fail(run, failure, outcome)
 
     async def _until_stopped(self, run: Run, step: Coroutine[Any, Any, T]) -> T:
         return await until_stopped(step, run.hold.stopped, seconds=self._seconds_left(run))

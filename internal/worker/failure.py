@@ -8,21 +8,19 @@ ours, and says so without its details.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from random import Random
 from typing import Any
 
-from internal.agent.model import AgentResult, Ending
-from internal.backoff import full_jitter
+from internal.agent.model import AgentResult, Ending, Fault
+from internal.control.retry import FailureClass
 from internal.errors import CodeforgeError
 from internal.redact import KNOWN
 from internal.task.model import Failure, Reason
 from internal.worker.watchdog import LimitKind
 
-MOST_REPEATS = 3
-"""How often a run repeats by itself after failures that may pass."""
-
-_REPEAT_BASE_SECONDS, _REPEAT_FACTOR, _REPEAT_CAP_SECONDS = 5, 4, 600
 _LOG_TAIL_CHARS = 4_000
+
+_OF_THE_AGENT = frozenset({Reason.AGENT_FAILED, Reason.TIMEOUT, Reason.IDLE_TIMEOUT})
+_LASTING = FailureClass.LASTING
 
 CANCELED = Failure(reason=Reason.CANCELED, message="cancelled by user")
 
@@ -77,34 +75,17 @@ def of_agent(result: AgentResult, log_tail: str) -> Failure | None:
     return Failure(
         reason=reason,
         message=result.message or "the agent failed",
-        retryable=reason is Reason.RATE_LIMITED,
+        retryable=reason is Reason.RATE_LIMITED or result.fault is Fault.ENDPOINT,
         detail=_with_tail(result.detail or {}, log_tail),
     )
 
 
-def repeat_delay(
-    failure: Failure, *, repeats: int, asked_seconds: float | None, random: Random
-) -> float | None:
-    """
-    Seconds until a failed run repeats by itself, or None when it ends here.
-
-    Full jitter over 5 s * 4^n; a delay the other side asked for (Retry-After) is the least.
-    """
-    if not failure.retryable or repeats >= MOST_REPEATS:
-        return None
-    delay = full_jitter(
-        repeats,
-        base_seconds=_REPEAT_BASE_SECONDS,
-        factor=_REPEAT_FACTOR,
-        cap_seconds=_REPEAT_CAP_SECONDS,
-        random=random,
-    )
-    return max(1.0, delay, asked_seconds or 0.0)
-
-
-def is_exhausted(failure: Failure, *, repeats: int) -> bool:
-    """Whether a run that fails now was repeated as often as it may be: a dead letter."""
-    return failure.retryable and repeats >= MOST_REPEATS
+def class_of(failure: Failure) -> FailureClass:
+    """Whether such a failure may pass by itself, is the agent's own, or lasts."""
+    if failure.retryable:
+        return FailureClass.PASSING
+    reached_limit = "limit" in (failure.detail or {})  # it would reach it again
+    return FailureClass.AGENT if failure.reason in _OF_THE_AGENT and not reached_limit else _LASTING
 
 
 def _with_tail(detail: Mapping[str, Any], log_tail: str) -> Mapping[str, Any] | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import structlog
 
@@ -37,6 +37,10 @@ class HandBack:
     reason: str
     delay_seconds: float = 0.0
     repeat: bool = False
+    quota: bool = False
+    """It counts as a wait for a provider's quota."""
+    gate: str = ""
+    """Where it waits, while that is shut."""
     usage: Usage = NO_USAGE
     """What the attempt has used all the same."""
 
@@ -49,8 +53,22 @@ class Suspended:
     ran_seconds: float
 
 
-End = Outcome | Suspended | Published | NotPublished | HandBack
+@dataclasses.dataclass(frozen=True, slots=True)
+class Parked:
+    """The task waits at a gate since its worker asked there: nothing is left to report."""
+
+
+End = Outcome | Suspended | Published | NotPublished | HandBack | Parked
 """How an attempt ends; the first two of a run of the agent, the next two of a create-pr."""
+
+_RESULTS: Mapping[type[End], str] = {
+    Outcome: "completed",
+    Suspended: "paused",
+    Published: "pr_created",
+    NotPublished: "pr_failed",
+    HandBack: "handed_back",
+    Parked: "parked",
+}
 
 Attempt = Callable[[Recorder], Awaitable[End]]
 
@@ -106,7 +124,7 @@ async def report(queue: TaskQueue, claim: Claim, end: End, tail: Sequence[NewEve
         end = canceled
     log.info("run.ended", run=_name(claim), **_how(end))
     match end:
-        case HandBack():
+        case HandBack() | Parked():
             return False
         case Suspended():
             return end.outcome.work is not None
@@ -123,16 +141,10 @@ def _how(end: End) -> dict[str, str]:
     match end:
         case Outcome(failure=Failure() as failure):
             return {"result": "failed", "reason": failure.reason.value}
-        case Outcome():
-            return {"result": "completed"}
-        case Suspended():
-            return {"result": "paused"}
-        case Published():
-            return {"result": "pr_created"}
-        case NotPublished():
-            return {"result": "pr_failed", "reason": end.reason}
-        case HandBack():
-            return {"result": "handed_back", "reason": end.reason}
+        case NotPublished() | HandBack():
+            return {"result": _RESULTS[type(end)], "reason": end.reason}
+        case _:
+            return {"result": _RESULTS[type(end)]}
 
 
 def _tell_span(current: Span, end: End) -> None:
@@ -168,9 +180,13 @@ async def _tell(
                 reason=end.reason,
                 delay_seconds=end.delay_seconds,
                 repeat=end.repeat,
+                quota=end.quota,
+                gate=end.gate,
                 usage=end.usage,
             )
             fault_point("handed_back")
+        case Parked():
+            pass  # the script that said so has done it
 
 
 async def _give_up(queue: TaskQueue, claim: Claim) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from internal.task.model import Claim
@@ -20,3 +21,5 @@ class Run:
     recorder: Recorder
     limits: Limits
     signals: Signals
+    on_answer: Callable[[], Awaitable[None]] | None = None
+    """Called when the agent's model gives its first answer."""

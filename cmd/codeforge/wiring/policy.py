@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from codeforge.wiring.escalation import escalation_of, pressure_numbers
+from codeforge.wiring.outcome import outcome_rules
 from internal.config.settings import Settings, ShareSettings
 from internal.control.policy import EVERYBODY_ELSE, Policy, SettingsPolicy, Share
 from internal.control.policy_loader import load_policy
@@ -33,6 +34,7 @@ def open_policy(settings: Settings) -> Policy:
         agents=_shares(control.agents, concurrency=0),
         escalation=escalation_of(settings),
         pressure=pressure_numbers(settings),
+        outcomes=outcome_rules(settings),
     )
     return load_policy(control.policy, policy) if control.policy else policy
 

@@ -8,7 +8,6 @@ import socket
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from random import SystemRandom
 from typing import Any
 
 import structlog
@@ -34,6 +33,7 @@ from internal.process.leftovers import end_leftovers
 from internal.rdb.client import connect, connect_sync, unavailable
 from internal.task.ops import OpKind
 from internal.task.queue import BeatReply, Lane, TaskQueue, heartbeat
+from internal.worker.admission import Admission
 from internal.worker.agents import AgentHost, AgentSettings, HostSettings, WatchNumbers
 from internal.worker.alone import AloneStarter
 from internal.worker.control import ControlLoop
@@ -154,7 +154,8 @@ async def open_worker(
     resolver = KeyResolver(core.key_store, core.box, SystemClock(), os.environ)
     domains = settings.git.provider_domains
     secrets = SecretSource(core.box, resolver, core.mcp, domains=domains)
-    executor = _executor(core, disk, agents, secrets)
+    admission = Admission(core.queue, agents, resolver, core.box)
+    executor = _executor(core, disk, agents, secrets, admission)
     publishing = publisher(core, disk, agents, secrets)
     runners: Mapping[Lane, Runner] = {Lane.AGENT: executor, Lane.PUBLISH: publishing}
     if alone:
@@ -230,15 +231,18 @@ class _Speaker:
         )
 
 
-def _executor(core: Core, disk: Disk, agents: AgentHost, secrets: SecretSource) -> Executor:
+def _executor(
+    core: Core, disk: Disk, agents: AgentHost, secrets: SecretSource, admission: Admission
+) -> Executor:
     return Executor(
         core.queue,
         disk.preparer(core.service),
         disk.workspaces,
         agents,
         secrets=secrets,
+        admission=admission,
+        policy=core.policy,
         clock=SystemClock(),
-        random=SystemRandom(),
         rule_of=core.policy.escalation,
     )
 

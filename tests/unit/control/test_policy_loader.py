@@ -29,9 +29,6 @@ class Nights:
     def gates(self, run: RunFacts) -> Sequence[Gate]:
         return (*self._settings.gates(run), Gate(key="rate:agent:night"))
 
-    def limits(self) -> Mapping[str, float]:
-        return self._settings.limits()
-
 
 class Endless(Nights):
     def limits(self) -> Mapping[str, float]:

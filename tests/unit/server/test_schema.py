@@ -65,6 +65,8 @@ BAD: list[tuple[str, dict[str, Any], str, str]] = [
     ("timeout", {"config": {"timeout_seconds": 1.5}}, "config.timeout_seconds", "an integer"),
     ("silence", {"config": {"silence_seconds": 0}}, "config.silence_seconds", "greater than 0"),
     ("turns", {"config": {"max_turns": 0}}, "config.max_turns", "greater than 0"),
+    ("retries", {"config": {"retries": 6}}, "config.retries", "at most 5"),
+    ("fewer", {"config": {"retries": -1}}, "config.retries", "at least 0"),
     ("budget", {"config": {"max_budget_usd": 0}}, "config.max_budget_usd", "greater than 0"),
     ("budget", {"config": {"max_budget_usd": float("inf")}}, "config.max_budget_usd", "finite"),
     ("branch", {"config": {"target_branch": "a b"}}, "config.target_branch", "branch or tag"),
@@ -112,7 +114,6 @@ def test_all_complaints_come_at_once() -> None:
 
 
 LATER: list[tuple[dict[str, Any], str]] = [
-    ({"config": {"retries": 2}}, "config.retries"),
     ({"config": {"cli": "codex"}}, "config.cli"),
 ]
 
@@ -181,6 +182,7 @@ def test_everything_that_is_said_is_taken() -> None:
             "ai_model": "big",
             "ai_api_key": "k",
             "max_turns": 3,
+            "retries": 5,
             "max_budget_usd": 2,
             "target_branch": "feature/x",
         },
@@ -194,6 +196,7 @@ def test_everything_that_is_said_is_taken() -> None:
     assert spec.config.silence_seconds == 30
     assert spec.config.ai_model == "big"
     assert (spec.config.max_turns, spec.config.max_budget_usd) == (3, 2.0)
+    assert spec.config.retries == 5
     assert spec.config.target_branch == "feature/x"
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from random import Random
-
 import pytest
 
-from internal.agent.model import AgentResult, Ending
+from internal.agent.model import AgentResult, Ending, Fault
+from internal.control.retry import FailureClass
 from internal.errors import CodeforgeError, DiskFull, NotFound, PolicyDenied
 from internal.git.failure import AuthFailed, CloneFailed, RepoNotFound
 from internal.task.model import Failure, Reason
@@ -68,32 +67,35 @@ def test_every_bad_end_of_an_agent_is_a_failure(ending: Ending) -> None:
     assert found.retryable == (ending is Ending.RATE_LIMITED)
 
 
-def test_only_what_may_pass_repeats_by_itself_and_at_most_three_times() -> None:
-    """Full jitter over 5 s * 4^n, and never before the other side asked."""
-    passing = Failure(reason=Reason.DISK_FULL, message="", retryable=True)
-    lasting = Failure(reason=Reason.AUTH_FAILED, message="")
+@pytest.mark.parametrize(
+    ("failure", "kind"),
+    [
+        (Failure(reason=Reason.DISK_FULL, message="", retryable=True), FailureClass.PASSING),
+        (Failure(reason=Reason.AGENT_FAILED, message=""), FailureClass.AGENT),
+        (Failure(reason=Reason.TIMEOUT, message=""), FailureClass.AGENT),
+        (Failure(reason=Reason.IDLE_TIMEOUT, message=""), FailureClass.AGENT),
+        (
+            Failure(reason=Reason.AGENT_FAILED, message="", detail={"limit": "max_turns"}),
+            FailureClass.LASTING,
+        ),
+        (Failure(reason=Reason.AUTH_FAILED, message=""), FailureClass.LASTING),
+        (Failure(reason=Reason.REPO_NOT_FOUND, message=""), FailureClass.LASTING),
+        (Failure(reason=Reason.AGENT_MISSING, message=""), FailureClass.LASTING),
+        (Failure(reason=Reason.QUOTA_EXHAUSTED, message=""), FailureClass.LASTING),
+        (Failure(reason=Reason.BUDGET_EXCEEDED, message=""), FailureClass.LASTING),
+        (failures.CANCELED, FailureClass.LASTING),
+    ],
+)
+def test_weakness_23_each_failure_has_a_class(failure: Failure, kind: FailureClass) -> None:
+    """What lasts is never repeated, what the agent did wrong only when the task asks for it."""
+    assert failures.class_of(failure) is kind
 
-    def delays(failure: Failure, repeats: int, asked: float | None = None) -> list[float | None]:
-        random = Random(1)  # noqa: S311 -- the same each time
-        return [
-            failures.repeat_delay(failure, repeats=repeats, asked_seconds=asked, random=random)
-            for _ in range(200)
-        ]
 
-    for repeats, longest in ((0, 5), (1, 20), (2, 80)):
-        found = [delay or 0 for delay in delays(passing, repeats)]
-        assert 1 <= min(found) <= max(found) <= longest
-        assert max(found) > longest * 0.8
-    assert set(delays(passing, 3)) == {None}
-    assert set(delays(lasting, 0)) == {None}
-    assert {delay or 0 for delay in delays(passing, 0, asked=60)} == {60}
+def test_an_endpoint_that_is_down_passes_and_the_agents_own_failure_does_not() -> None:
+    """The same ending, but another cause."""
+    own = AgentResult(ending=Ending.FAILED, message="no")
+    down = AgentResult(ending=Ending.FAILED, message="no", fault=Fault.ENDPOINT)
 
+    found = [failures.of_agent(result, "") for result in (own, down)]
 
-@pytest.mark.parametrize(("retryable", "repeats"), [(True, 2), (False, 3)])
-def test_only_what_used_up_its_repeats_is_exhausted(retryable: bool, repeats: int) -> None:
-    """What repeats once more is not at its end, what never repeats used up nothing."""
-    failure = Failure(reason=Reason.RATE_LIMITED, message="slow down", retryable=retryable)
-
-    assert not failures.is_exhausted(failure, repeats=repeats)
-    spent = Failure(reason=Reason.RATE_LIMITED, message="slow down", retryable=True)
-    assert failures.is_exhausted(spent, repeats=3)
+    assert [failure and failure.retryable for failure in found] == [False, True]

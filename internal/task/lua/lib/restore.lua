@@ -40,7 +40,7 @@ local function begin_run(t, kind, request, gates, traceparent)
   lift_retention(t)
   redis.call('ZREM', P .. 'dead', t.ref)
   set(t, {prev = cjson.encode(kept), kind = kind, request = request, gates = gates, since = NOW, attempt = 0, lost = 0, retries = 0})
-  clear(t, 'started_at', 'finished_at', 'pr_error', 'pr_reason', 'attempts', 'granted_at')
+  clear(t, 'quota_waits', 'started_at', 'finished_at', 'pr_error', 'pr_reason', 'attempts', 'granted_at')
   if (traceparent or '') ~= '' then set(t, {traceparent = traceparent, trace_id = string.sub(traceparent, 4, 35)}) end
 end
 
