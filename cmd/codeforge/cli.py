@@ -29,6 +29,7 @@ _COMMANDS = {
     "tokens": "Make and revoke API tokens, and see what was done with them.",
     "mcp": "Register MCP servers that agents are given.",
     "workspaces": "See and remove the directories agents work in.",
+    "control": "See what holds runs back, and let them go on.",
     "config": "Look at the settings.",
     "version": "Print the version.",
 }

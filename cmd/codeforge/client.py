@@ -216,6 +216,14 @@ class Client:
         """`{entries, next_cursor}`; filters as `GET /audit` has them."""
         return self._call("GET", "/audit", params=_given(**filters))
 
+    def control(self) -> Document:
+        """What holds runs back: `{gates}`."""
+        return self._call("GET", "/control")
+
+    def release(self, scope: str) -> None:
+        """Open what is shut under this name."""
+        self._call("POST", "/control/release", json={"scope": scope})
+
     def workspaces(self) -> Document:
         """`{workspaces, total_count, total_size_mb, unreachable}` of all homes."""
         return self._call("GET", "/workspaces")

@@ -70,6 +70,17 @@ def token_line(console: Console, token: Document) -> None:
     console.print("  ".join(words), soft_wrap=True, highlight=False, markup=False)
 
 
+def gate_line(console: Console, gate: Document) -> None:
+    """One gate on one line."""
+    words = [gate["key"], gate["state"].replace("_", "-")]
+    words += [f"{gate['held']} held"] if gate.get("held") else []
+    words += [f"at most {gate['limit']:g}"] if "limit" in gate else []
+    words += [f"{gate['waiting']} waiting"] if gate["waiting"] else []
+    words += [f"until {gate['until'][:19]}Z"] if "until" in gate else []
+    words += [gate["why"]] if "why" in gate else []
+    console.print(_clean("  ".join(words)), soft_wrap=True, highlight=False, markup=False)
+
+
 def audit_line(console: Console, entry: Document) -> None:
     """One act on one line."""
     who = " ".join(part for part in (entry["token"], entry["address"]) if part)

@@ -145,6 +145,10 @@ class Keys:
         """hash: an `until` gate that is not open; TTL 24 h behind its time, if it has one."""
         return f"{self.prefix}gate:{gate}:until"
 
+    def gate_released(self, gate: str) -> str:
+        """string: operation id of the call that opened an `until` gate by hand; TTL 60 s."""
+        return f"{self.prefix}gate:{gate}:released"
+
     def gates_shut(self) -> str:
         """zset: `until` gates that are not open, by that time in ms; trimmed by REAP."""
         return f"{self.prefix}gates:shut"

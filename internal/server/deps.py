@@ -20,6 +20,7 @@ from internal.keys.registry import KeyRegistry
 from internal.mcp.registry import McpRegistry
 from internal.server.pressure import Doorkeeper
 from internal.server.workers import Workers
+from internal.task.gatekeeper import Gatekeeper
 from internal.task.hub import Hub
 from internal.task.ops import Ops
 from internal.task.publishing import Publishing
@@ -92,6 +93,7 @@ class ServerDeps:
     audit: AuditLog
     keys: KeyRegistry
     ops: Ops
+    gates: Gatekeeper
     limiter: RateLimiter | None
     """None: nothing is limited."""
     webhooks: EndpointRegistry

@@ -21,7 +21,7 @@ from internal.mcp.model import ShownServer
 from internal.server.deps import KnownAgent
 from internal.server.workers import Worker
 from internal.task.diffstore import StoredDiff
-from internal.task.model import Failure, Iteration, Task, TaskConfig
+from internal.task.model import Failure, Iteration, Permit, Task, TaskConfig, Wait
 from internal.task.service import Stats
 
 Json = dict[str, Any]
@@ -72,7 +72,8 @@ def task_document(task: Task) -> Json:
             "pr_url": task.pr_url,
             "pr_error": task.pr_error,
             "trace_id": task.trace_id,
-            "wait": task.wait and {"reason": task.wait.reason, "until": _time(task.wait.until)},
+            "wait": task.wait and _wait(task.wait),
+            "permit": task.permit and _permit(task.permit),
             "cancel_requested": task.cancel_requested or None,
             "pause_requested": task.pause_requested or None,
             "started_at": _time(task.started_at),
@@ -83,6 +84,20 @@ def task_document(task: Task) -> Json:
             "iterations": task.iterations and [_iteration(row) for row in task.iterations],
         }
     )
+
+
+def _wait(wait: Wait) -> Json:
+    gate = {"gate": wait.gate} if wait.gate else {}
+    return {"reason": wait.reason, "until": _time(wait.until), **gate}
+
+
+def _permit(permit: Permit) -> Json:
+    return {
+        "attempt": permit.attempt,
+        "granted_at": rfc3339(permit.granted_at),
+        "deadline": _time(permit.deadline),
+        "gates": list(permit.gates),
+    }
 
 
 def diff_document(stored: StoredDiff, *, is_complete: bool) -> Json:

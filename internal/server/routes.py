@@ -23,6 +23,7 @@ from internal.server.deps import ServerDeps
 from internal.server.endpoint import Endpoint, Handler
 from internal.server.handlers.agents import AgentHandlers
 from internal.server.handlers.audit import AuditHandlers
+from internal.server.handlers.control import ControlHandlers
 from internal.server.handlers.events import EventHandlers
 from internal.server.handlers.health import HealthHandlers
 from internal.server.handlers.keys import KeyHandlers
@@ -50,8 +51,6 @@ LATER: Mapping[str, tuple[str, ...]] = {
     "/dead-letters/requeue": ("POST",),
     "/dead-letters/{id}": ("DELETE",),
     "/dead-letters/{id}/requeue": ("POST",),
-    "/control": ("GET",),
-    "/control/release": ("POST",),
 }
 """Paths under `/api/v1` that belong to the API but not to this version."""
 
@@ -100,6 +99,7 @@ def api_paths(deps: ServerDeps) -> list[Path]:
     hooks = WebhookHandlers(deps)
     one_hook = {"GET": hooks.read, "PATCH": hooks.change, "DELETE": hooks.delete}
     mcp, workspaces = McpHandlers(deps), WorkspaceHandlers(deps)
+    control = ControlHandlers(deps)
     admin = Scope.ADMIN
     return [
         Path("/tasks", {"POST": tasks.create, "GET": tasks.list}, limited=True),
@@ -127,6 +127,8 @@ def api_paths(deps: ServerDeps) -> list[Path]:
         Path("/tokens", {"GET": tokens.list, "POST": tokens.create}, scope=admin),
         Path("/tokens/{name}", {"DELETE": tokens.revoke}, scope=admin),
         Path("/audit", {"GET": audit.list}, scope=admin),
+        Path("/control", {"GET": control.show}, scope=admin),
+        Path("/control/release", {"POST": control.release}, scope=admin),
         Path("/webhooks/endpoints", {"GET": hooks.list, "POST": hooks.create}, scope=admin),
         Path("/webhooks/endpoints/{id}", one_hook, scope=admin),
         Path("/webhooks/endpoints/{id}/rotate-secret", {"POST": hooks.rotate}, scope=admin),

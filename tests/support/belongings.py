@@ -23,7 +23,8 @@ from internal.task.model import Work
 from internal.task.ops import OpKind
 from internal.task.queue import Lane
 from tests.support.queue_lab import published
-from tests.support.service import Service, body, completed
+from tests.support.service import KEYS, Service, body, completed
+from tests.support.shut_gate import shut_gate
 
 
 class Reach(StrEnum):
@@ -47,6 +48,8 @@ class Row:
 KEY = {"name": "key", "provider": "github", "token": "ghp_" + "a1B2" * 9}
 MCP = {"name": "mcp", "package": "@example/mcp"}
 HOOK = {"url": "https://hooks.example/x"}
+HOLD = "hold:repo:owner:r"
+"""A gate of the tenant `owner`."""
 
 ROWS: Mapping[tuple[str, str], Row] = {
     ("POST", "/tasks"): Row(Reach.NEW, "/tasks", body()),
@@ -73,6 +76,8 @@ ROWS: Mapping[tuple[str, str], Row] = {
     ("GET", "/tokens"): Row(Reach.MANY, "/tokens"),
     ("DELETE", "/tokens/{name}"): Row(Reach.ONE, "/tokens/{token}"),
     ("GET", "/audit"): Row(Reach.MANY, "/audit"),
+    ("GET", "/control"): Row(Reach.MANY, "/control"),
+    ("POST", "/control/release"): Row(Reach.ONE, "/control/release", {"scope": HOLD}),
     ("POST", "/mcp/servers"): Row(Reach.NEW, "/mcp/servers", MCP | {"name": "another"}),
     ("GET", "/mcp/servers"): Row(Reach.MANY, "/mcp/servers"),
     ("DELETE", "/mcp/servers/{name}"): Row(Reach.ONE, "/mcp/servers/{mcp}"),
@@ -111,6 +116,7 @@ class Belongings:
     key: str = "key-of-the-owner"
     token: str = "token-of-the-owner"  # noqa: S105 -- a name
     mcp: str = "mcp-of-the-owner"
+    gate: str = HOLD
 
     def names(self) -> Mapping[str, str]:
         return dict(vars(self))
@@ -138,6 +144,7 @@ async def own(service: Service, client: httpx2.AsyncClient) -> Belongings:
     await _make(client, "/keys", KEY | {"name": owned.key})
     await _make(client, "/tokens", {"name": owned.token, "scopes": ["read"]})
     await _make(client, "/mcp/servers", MCP | {"name": owned.mcp})
+    await shut_gate(service.redis, KEYS, HOLD)
     return owned
 
 

@@ -34,6 +34,7 @@ from internal.task.queue import Lane, TaskQueue
 from internal.task.state import State
 from internal.task.store import Reply as Answer
 from internal.task.store import TaskStore
+from tests.support.shut_gate import shut_gate
 from tests.support.virtual_time import CLOCK_KEY, CLOCK_SOURCE
 from tests.support.world import World, check
 
@@ -44,10 +45,6 @@ LEASE_SECONDS = 9.0
 STATE_TTL_SECONDS = 604_800
 
 _HOST = "https://example.org/"
-_SHUT = Script(
-    "shut_gate(ARGV[1], tonumber(ARGV[2]) or ARGV[2], ARGV[3]) return {'ok'}",
-    library=CLOCK_SOURCE + scripts.library("gates"),
-)
 _NAMES = [name for name, value in vars(scripts).items() if isinstance(value, Script)]
 
 
@@ -92,7 +89,7 @@ class Lab:
         """The scripts of `internal.task.scripts` are on this lab's clock meanwhile."""
         real = {name: getattr(scripts, name) for name in _NAMES}
         for name, script in real.items():
-            repeatable = name not in {"REAP", "REGISTER", "TRIM", "LOAD"}
+            repeatable = name not in {"REAP", "REGISTER", "TRIM", "LOAD", "SURVEY"}
             setattr(scripts, name, LabScript(script, self, repeatable=repeatable))
         try:
             yield
@@ -214,8 +211,8 @@ class Lab:
 
     async def shut(self, gate: str, *, seconds: float | None = None) -> None:
         """As JUDGE and SIGNAL do: shut an `until` gate for so long, or until it is released."""
-        until = "released" if seconds is None else await self.now() + int(seconds * 1000)
-        await _SHUT(self.redis, [self.keys.prefix], [gate, until, "it broke"])
+        until = None if seconds is None else await self.now() + int(seconds * 1000)
+        await shut_gate(self.redis, self.keys, gate, until, is_lab=True)
 
     # -- what workers do
 

@@ -42,6 +42,7 @@ from internal.server.serve import listen, serve
 from internal.server.workers import Workers
 from internal.task.event import NewEvent, new_event
 from internal.task.eventlog import EventLog
+from internal.task.gatekeeper import Gatekeeper
 from internal.task.hub import Hub
 from internal.task.model import Claim, Failure, Outcome
 from internal.task.ops import Ops
@@ -229,6 +230,7 @@ def make_deps(
         ),
         keys=KeyRegistry(KeyStore(redis, KEYS), box, SystemClock()),
         ops=ops,
+        gates=Gatekeeper(redis, KEYS),
         callers=callers,
         tokens=TokenRegistry(tokens, callers, SystemClock()),
         mcp=McpRegistry(McpStore(redis, KEYS), box=box, clock=SystemClock()),

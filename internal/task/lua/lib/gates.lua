@@ -183,3 +183,9 @@ local function open_gate(gate)
   redis.call('DEL', gate_key(gate, 'until'))
   redis.call('ZREM', P .. 'gates:shut', gate)
 end
+-- Whose gate this is, nil when all tenants share it.
+local function tenant_of(gate)
+  local owner = string.match(gate, '^rate:(.*)') or string.match(gate, '^budget:(.*)') or string.match(gate, '^hold:(.*)') or gate
+  local family, tenant = string.match(owner, '^(%a+):([^:]*)')
+  if family == 'tenant' or family == 'repo' or family == 'dedup' or family == 'quota' then return tenant end
+end

@@ -1,0 +1,37 @@
+"""`codeforge control ...`: what holds runs back, and letting them go on."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from codeforge import render
+from codeforge.console import AsJson, Token, Url, connected, output
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.command()
+def show(url: Url = None, token: Token = None, *, as_json: AsJson = False) -> None:
+    """Show the gates that are shut, full, limited, or at which something waits."""
+    with connected(url, token) as client:
+        document = client.control()
+
+        def show_all(console: Console) -> None:
+            for gate in document["gates"]:
+                render.gate_line(console, gate)
+
+        output(document, as_json, show_all)
+
+
+@app.command()
+def release(
+    scope: Annotated[str, typer.Argument(metavar="SCOPE", help="Its key, as `show` has it.")],
+    url: Url = None,
+    token: Token = None,
+) -> None:
+    """Open what is shut; what waits there goes on within a second."""
+    with connected(url, token) as client:
+        client.release(scope)

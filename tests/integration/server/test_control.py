@@ -1,0 +1,88 @@
+"""What holds runs back, over HTTP: shown, released, noted; a claimed task shows its permit."""
+
+# redis-py leaves its **kwargs untyped.
+# pyright: reportUnknownMemberType=false
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import httpx2
+import pytest
+
+from internal.access.resolver import CONFIGURED
+from internal.task.queue import Lane
+from tests.support.service import KEYS, Service, body
+from tests.support.shut_gate import shut_gate
+
+pytestmark = pytest.mark.live_keys
+
+CONTROL = "/api/v1/control"
+
+
+async def test_a_shut_gate_is_shown_and_released(
+    service: Service, client: httpx2.AsyncClient
+) -> None:
+    """By an administrator of `default`, who sees what all share; the audit log has it."""
+    await shut_gate(service.redis, KEYS, "hold:agent:demo")
+    made = await client.post("/api/v1/tasks", json=body())
+    assert await service.queue.claim(Lane.AGENT, worker="w", home="h") is None
+    waiting = (await client.get(f"/api/v1/tasks/{made.json()['id']}")).json()
+
+    shown = (await client.get(CONTROL)).json()["gates"]
+    released = await client.post(f"{CONTROL}/release", json={"scope": "hold:agent:demo"})
+    again = await client.post(f"{CONTROL}/release", json={"scope": "hold:agent:demo"})
+
+    assert waiting["wait"] == {"reason": "breaker", "until": None, "gate": "hold:agent:demo"}
+    assert [(gate["key"], gate["state"], gate["waiting"]) for gate in shown] == [
+        ("hold:agent:demo", "closed", 1)
+    ]
+    assert (released.status_code, released.json()) == (200, {"scope": "hold:agent:demo"})
+    assert again.status_code == 404
+    entries = await service.deps.audit.list("default", limit=10)
+    assert [(e.action, e.object) for e in entries if e.action.startswith("control")] == [
+        ("control.release", "hold:agent:demo")
+    ]
+    left = (await client.get(CONTROL)).json()["gates"]
+    assert [(gate["state"], gate["waiting"]) for gate in left] == [("open", 1)]  # REAP is next
+
+
+async def test_another_tenants_administrator_opens_nothing_that_all_share(
+    service: Service,
+) -> None:
+    """It sees that it is shut, because its own tasks wait there."""
+    await shut_gate(service.redis, KEYS, "hold:agent:demo")
+    made = await service.deps.tokens.make(CONFIGURED, "t", frozenset({"admin"}), tenant="other")
+    async with service.client(made.text) as other:
+        shown = await other.get(CONTROL)
+        refused = await other.post(f"{CONTROL}/release", json={"scope": "hold:agent:demo"})
+
+    assert [gate["key"] for gate in shown.json()["gates"]] == ["hold:agent:demo"]
+    assert refused.status_code == 404
+
+
+@pytest.mark.parametrize("scope", ["", "a b", "x" * 257, 7, None])
+async def test_a_scope_is_a_word(client: httpx2.AsyncClient, scope: object) -> None:
+    """Refused by name."""
+    answer = await client.post(f"{CONTROL}/release", json={"scope": scope})
+
+    assert answer.status_code == 400
+    assert "scope" in answer.json()["fields"]
+
+
+async def test_a_claimed_task_shows_its_permit(
+    service: Service, client: httpx2.AsyncClient
+) -> None:
+    """Attempt, since when, until when, and the gates it passed; nothing when it is over."""
+    task = (await client.post("/api/v1/tasks", json=body())).json()["id"]
+    claim = await service.claim()
+
+    permit = (await client.get(f"/api/v1/tasks/{task}")).json()["permit"]
+    await service.finish(claim)
+    after = (await client.get(f"/api/v1/tasks/{task}")).json()
+
+    granted, deadline = (datetime.fromisoformat(permit[n]) for n in ("granted_at", "deadline"))
+    assert permit["attempt"] == 1
+    assert deadline - granted == timedelta(seconds=300)
+    assert {"tenant:default", "agent:demo", "breaker:agent:demo"} <= set(permit["gates"])
+    assert "permit" not in after
