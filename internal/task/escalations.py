@@ -21,7 +21,6 @@ from internal.control.escalation import Level, ScopeKind, Signal
 from internal.ids import random_token
 from internal.rdb.keys import Keys
 from internal.task import scripts
-from internal.task.model import DEFAULT_TENANT
 
 _MOST = 1000
 """Levels that are listed."""
@@ -55,9 +54,9 @@ class Escalations:
         self._keys = keys
 
     async def list(self) -> Sequence[Escalated]:
-        """All of the deployment, by scope; at most 1,000."""
+        """All of the deployment, by scope; at most 1,000, those that only a person ends first."""
         key = self._keys.escalations()
-        scopes = cast("list[str]", await self._redis.zrange(key, 0, _MOST - 1))
+        scopes = cast("list[str]", await self._redis.zrange(key, 0, _MOST - 1, desc=True))
         async with self._redis.pipeline(transaction=False) as pipe:
             for scope in sorted(scopes):
                 pipe.hgetall(self._keys.escalation(scope))
@@ -80,9 +79,9 @@ def scope_of(name: str) -> str:
     return name.removeprefix("hold:")
 
 
-def is_of(scope: str, tenant: str) -> bool:
-    """Whether *tenant* may see and release it: its own repositories; the first one, everything."""
-    return tenant == DEFAULT_TENANT or scope.startswith(f"repo:{tenant}:")
+def is_of(scope: str, tenant: str | None) -> bool:
+    """Whether *tenant* may release it: its own repositories; None, an operator, everything."""
+    return tenant is None or scope.startswith(f"repo:{tenant}:")
 
 
 def _escalated(scope: str, fields: dict[str, str]) -> Escalated:

@@ -368,7 +368,7 @@ async def test_levels_are_listed_as_they_are(lab: Lab) -> None:
 def test_a_tenant_may_release_its_own_repositories_only() -> None:
     """What is shared is the operator's, whose tenant is the first one."""
     for scope in ("repo:a:r", "repo:ab:r", "agent:demo", "worker:w"):
-        assert is_of(scope, "default")
+        assert is_of(scope, None)
         assert is_of(scope, "a") == (scope == "repo:a:r")
 
 

@@ -38,6 +38,7 @@ local function begin_run(t, kind, request, gates, traceparent)
   if kind == 'instruct' then kept.doc.config = t.f.config end   -- which an instruction may change
   if kind ~= 'publish' then gates = gates .. dedup_gate(t) end
   lift_retention(t)
+  redis.call('ZADD', P .. 'tenants', NOW, t.tenant)
   redis.call('ZREM', P .. 'dead', t.ref)
   set(t, {prev = cjson.encode(kept), kind = kind, request = request, gates = gates, since = NOW, attempt = 0, lost = 0, retries = 0})
   clear(t, 'quota_waits', 'started_at', 'finished_at', 'pr_error', 'pr_reason', 'attempts', 'granted_at')
