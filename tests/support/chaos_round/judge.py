@@ -64,6 +64,7 @@ def judge(world: World, ledger: Sequence[Line], book: Book) -> Verdict:
         if line.kind == "pull" and line.members["is_new"]:
             verdict.pulls[line.task] += 1
     _judge_steps(ledger, claims, verdict)
+    _judge_keys(ledger, book, verdict)
     _measure_recovery(ledger, claims, verdict)
     return verdict
 
@@ -164,6 +165,26 @@ def _judge_steps(
         if line.kind == "step" and line.at >= next_at[line.claim]:
             late = line.at - next_at[line.claim]
             verdict.doubled.append(f"{line.task}: {line.claim} worked {late:.3f} s too long")
+
+
+def _judge_keys(ledger: Sequence[Line], book: Book, verdict: Verdict) -> None:
+    """Of the tasks with one deduplication key, none works once a later one has begun to."""
+    keys = {
+        task.id: (task.plan.tenant, task.plan.dedup[0])
+        for task in book.accepted.values()
+        if task.plan.dedup is not None
+    }
+    newest: dict[tuple[str, str], str] = {}
+    past: set[str] = set()
+    for line in ledger:
+        if line.kind != "step" or line.task not in keys:
+            continue
+        key = keys[line.task]
+        if line.claim in past:
+            verdict.doubled.append(f"{line.task} worked although another one has its key")
+        elif newest.get(key) != line.claim:
+            past.add(newest.get(key, ""))
+            newest[key] = line.claim
 
 
 def _measure_recovery(

@@ -7,12 +7,14 @@ The same seed makes the same plan on every machine; when what happens is the mac
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from random import Random
 
 TICK_SECONDS = 0.05
 REPOSITORIES = 5
+KEYS = 8
+POLICIES = ("coalesce", "latest_wins", "reject")
 TENANTS = ("default", "default", "other")
 
 
@@ -95,6 +97,9 @@ class TaskPlan:
     viewers: int
     has_callback: bool
     auto_pr: bool
+    pause_after: float | None
+    dedup: tuple[str, str] | None
+    """A deduplication key, which some others have, too, and its policy."""
     is_hosted: bool
     """Of a real one: its repository lies at a forge."""
 
@@ -111,13 +116,16 @@ def plan_strikes(seed: str) -> Iterator[Sequence[Strike]]:
         ]
 
 
-def plan_tasks(seed: str, *, first: int, count: int, real_percent: int) -> list[TaskPlan]:
+def plan_tasks(
+    seed: str, *, first: int, count: int, real_percent: int, with_dedup: bool = True
+) -> list[TaskPlan]:
     """The tasks of a batch; *first* is the number of the first one."""
     random = Random(f"{seed}/tasks")  # noqa: S311 - a plan, no secret
-    return [
+    plans = [
         _plan(random, first + n, is_late=n > count * 0.6, real_percent=real_percent)
         for n in range(count)
     ]
+    return plans if with_dedup else [replace(plan, dedup=None) for plan in plans]
 
 
 def _plan(random: Random, number: int, *, is_late: bool, real_percent: int) -> TaskPlan:
@@ -129,6 +137,11 @@ def _plan(random: Random, number: int, *, is_late: bool, real_percent: int) -> T
     hosted = random.random() < 0.2
     over_http, viewed = random.random() < 0.25, random.random() < 0.2
     auto_pr = random.random() < 0.12
+    dedup = None
+    if random.random() < 0.06:
+        dedup = (f"dedup-{random.randrange(KEYS)}", random.choice(POLICIES))
+    if dedup is not None:  # what joins is known by the service's answer alone
+        over_http = is_real = False
     return TaskPlan(
         number=number,
         kind="real" if is_real else kind,
@@ -139,11 +152,13 @@ def _plan(random: Random, number: int, *, is_late: bool, real_percent: int) -> T
         is_real=is_real,
         then=_then(random, kind),
         cancel_after=random.uniform(0, 2) if random.random() < 0.08 else None,
-        duplicates=random.randrange(1, 3) if random.random() < 0.10 else 0,
+        duplicates=random.randrange(1, 3) if random.random() < 0.10 and not dedup else 0,
         over_http=over_http and tenant == "default",
         viewers=1 if viewed and tenant == "default" else 0,
-        has_callback=random.random() < 0.15,
+        has_callback=random.random() < 0.15 and not dedup,
         auto_pr=auto_pr and (hosted or not is_real),
+        pause_after=random.uniform(0, 2) if random.random() < 0.06 else None,
+        dedup=dedup,
         is_hosted=hosted,
     )
 
