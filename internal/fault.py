@@ -32,6 +32,7 @@ POINTS: Mapping[str, str] = {
     "work_kept": "diff and session are ready to be recorded",
     "report_begun": "every event is in the log, nothing of the end is",
     "finished": "end, record and webhooks of a run are written",
+    "suspended": "a pause is written, with the work so far",
     "handed_back": "the task is given back to the queue",
     "claim_cleaned": "what a run that does not count left on disk is removed",
     # a create-pr, in order
@@ -44,6 +45,7 @@ POINTS: Mapping[str, str] = {
     # a server
     "task_stored": "a submitted task is queued, its client has no answer",
     "cancel_stored": "a cancel is written, its client has no answer",
+    "pause_stored": "a pause is written, its client has no answer",
     "input_taken": "a payload of the input list is leased",
     "input_settled": "a payload of the input list is answered and gone",
     # every process

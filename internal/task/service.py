@@ -221,6 +221,7 @@ class TaskService:
             NotFound, Conflict (it is finished, being cancelled, or a create-pr).
         """
         reply = self._judge(await self._store.pause(f"{tenant}/{task}"), "paused")
+        fault_point("pause_stored")
         return reply.word == "ok" and reply.rest[0] == State.PAUSED
 
     async def resume(self, tenant: Tenant, task: str) -> State:

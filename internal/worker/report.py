@@ -170,6 +170,7 @@ async def _tell(
             await queue.suspend(
                 claim, end.outcome, operation, ran_seconds=end.ran_seconds, tail=tail
             )
+            fault_point("suspended")
         case Published() | NotPublished():
             await queue.finish_pr(claim, end, operation)
             fault_point("pr_finished")

@@ -42,6 +42,7 @@ HANGING = ("lease_renewed", "handed_back", "claim_cleaned")
 STOPPED = HANGING[1:]
 FOLLOW_UP = ("workspace_ready", "agent_started", "snapshot_made", "work_kept", "finished")
 PUBLISH = ("commit_made", "push_begun", "token_opened", "pushed", "pr_opened", "pr_finished")
+PAUSE = ("pause_stored", "suspended")
 REQUEST = ("task_stored", "cancel_stored")
 INPUT = ("input_taken", "input_settled")
 WEBHOOK = ("delivery_claimed", "delivery_sent")
@@ -50,7 +51,7 @@ OPS = ("op_taken", "op_answered")
 
 def test_each_point_kills_in_one_of_the_tests_below() -> None:
     """A point that is new gets its test."""
-    groups = (RUN, HANGING, PUBLISH, REQUEST, INPUT, WEBHOOK, OPS, ("reaped",))
+    groups = (RUN, HANGING, PAUSE, PUBLISH, REQUEST, INPUT, WEBHOOK, OPS, ("reaped",))
 
     assert sorted(point for group in groups for point in group) == sorted(POINTS)
 
@@ -138,6 +139,34 @@ async def test_promise_4_one_pull_request_wherever_its_worker_dies(
         assert await _costs(site, tasks) == Counter(map(_cost, doomed))
         assert sorted(pull.head for pull in forge.pulls) == sorted(f"codeforge/{t}" for t in tasks)
         assert forge.complaints == []
+    await site.settle()
+
+
+async def test_a_pause_holds_although_all_who_knew_of_it_died(site: Site) -> None:
+    """The server that was asked, and the worker that did it; the run goes on where it was."""
+    storing, suspending = PAUSE
+    server = await site.serve(fault=storing)
+    worker = await site.start(fault=suspending, WORKERS__ISOLATION="none")
+    task = await site.submit("write one.txt: x\nsay begun\nsleep 1\nwrite two.txt: x")
+    await site.until_said(task, "begun")
+
+    async with site.client(server.url) as client:
+        with pytest.raises(httpx2.TransportError):
+            await client.post(f"/api/v1/tasks/{task}/pause")
+    await _died(server, storing)
+    await _died(worker, suspending)
+    paused = await site.task(task)
+    await site.start(WORKERS__ISOLATION="none")
+    await site.core.service.resume(TENANT, task)
+    found = await site.finished(task)
+
+    assert paused.status is State.PAUSED
+    assert (found.status, found.lost, found.attempt) == (State.COMPLETED, 0, 2)
+    patch = await site.patch(task)
+    assert b"one.txt" in patch
+    assert b"two.txt" in patch
+    names = await site.names(task)
+    assert names.count("control/paused") == names.count("result/task_completed") == 1
     await site.settle()
 
 
