@@ -46,6 +46,11 @@ class Load:
                 self.seen[task] = []
                 viewers.create_task(self._view(task)).add_done_callback(self._leave)
 
+    async def more(self) -> None:
+        """Return when two more tasks were taken."""
+        enough = len(self.seen) + 2
+        await until("more tasks came", lambda: len(self.seen) >= enough)
+
     def _leave(self, viewer: asyncio.Task[None]) -> None:
         del viewer
         self._room.release()
@@ -104,7 +109,7 @@ async def test_promise_22_a_rolling_restart_burns_no_attempt(site: Site) -> None
     load = Load(site, [server.url for server in servers])
     stop = asyncio.Event()
     running = asyncio.create_task(load.run(stop))
-    await until("some tasks run", lambda: len(load.seen) > 2)
+    await load.more()
 
     for number, worker in enumerate(workers):
         workers[number] = await site.start(**_TWO_SLOTS)
@@ -132,8 +137,7 @@ async def test_promise_5_killed_servers_cost_a_viewer_nothing(site: Site) -> Non
     running = asyncio.create_task(load.run(stop))
 
     for number in (0, 1, 0):
-        more = len(load.seen) + 2
-        await until("more tasks came", lambda more=more: len(load.seen) >= more)
+        await load.more()
         servers[number].kill()
         servers[number] = await site.serve()
         load.urls[number] = servers[number].url
