@@ -81,6 +81,21 @@ def gate_line(console: Console, gate: Document) -> None:
     console.print(_clean("  ".join(words)), soft_wrap=True, highlight=False, markup=False)
 
 
+def escalation_line(console: Console, escalated: Document) -> None:
+    """One agent, repository or worker that has a level, on one line."""
+    words = [escalated["scope"], escalated["level"], escalated["reason"]]
+    words += [f"{escalated['signals']} signals", f"since {escalated['since'][:19]}Z"]
+    console.print(_clean("  ".join(words)), soft_wrap=True, highlight=False, markup=False)
+
+
+def pressure_line(console: Console, pressure: Document) -> None:
+    """What new work gets, on one line."""
+    words = [f"new work: {pressure['answer']}"]
+    words += [pressure["cause"]] if pressure["cause"] != "none" else []
+    words += [f"{pressure['runnable']} runnable", f"{pressure['slots']} slots"]
+    console.print(_clean("  ".join(words)), soft_wrap=True, highlight=False, markup=False)
+
+
 def audit_line(console: Console, entry: Document) -> None:
     """One act on one line."""
     who = " ".join(part for part in (entry["token"], entry["address"]) if part)

@@ -20,6 +20,7 @@ from internal.keys.registry import KeyRegistry
 from internal.mcp.registry import McpRegistry
 from internal.server.pressure import Doorkeeper
 from internal.server.workers import Workers
+from internal.task.escalations import Escalations
 from internal.task.gatekeeper import Gatekeeper
 from internal.task.hub import Hub
 from internal.task.ops import Ops
@@ -94,6 +95,7 @@ class ServerDeps:
     keys: KeyRegistry
     ops: Ops
     gates: Gatekeeper
+    escalations: Escalations
     limiter: RateLimiter | None
     """None: nothing is limited."""
     webhooks: EndpointRegistry

@@ -12,4 +12,4 @@ from internal.server.fields import Body
 class ReleaseBody(Body):
     """The body of `POST /control/release`."""
 
-    scope: Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\s]+$")]
+    scope: Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^[^\s]+$")]

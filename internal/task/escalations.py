@@ -84,6 +84,11 @@ def is_of(scope: str, tenant: str | None) -> bool:
     return tenant is None or scope.startswith(f"repo:{tenant}:")
 
 
+def is_seen_by(scope: str, tenant: str | None) -> bool:
+    """Whether *tenant* may see it: also what its runs share with those of others."""
+    return is_of(scope, tenant) or scope.startswith("agent:")
+
+
 def _escalated(scope: str, fields: dict[str, str]) -> Escalated:
     return Escalated(
         scope=scope,

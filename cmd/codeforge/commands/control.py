@@ -22,6 +22,9 @@ def show(url: Url = None, token: Token = None, *, as_json: AsJson = False) -> No
         def show_all(console: Console) -> None:
             for gate in document["gates"]:
                 render.gate_line(console, gate)
+            for escalated in document["escalations"]:
+                render.escalation_line(console, escalated)
+            render.pressure_line(console, document["pressure"])
 
         output(document, as_json, show_all)
 

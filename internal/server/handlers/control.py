@@ -9,12 +9,14 @@ from starlette.responses import Response
 
 from internal.access.model import Caller
 from internal.clock import rfc3339
+from internal.control.pressure import Load, Verdict
 from internal.server.body import read_json
 from internal.server.deps import ServerDeps
 from internal.server.document import json_response
 from internal.server.query import Query
 from internal.server.request import caller_of
 from internal.server.schema_control import ReleaseBody
+from internal.task.escalations import Escalated, is_of, is_seen_by, scope_of
 from internal.task.gatekeeper import GateStand
 
 
@@ -23,26 +25,64 @@ class ControlHandlers:
 
     def __init__(self, deps: ServerDeps) -> None:
         self._gates = deps.gates
+        self._escalations = deps.escalations
+        self._door = deps.door
         self._audit = deps.audit
 
     async def show(self, request: Request) -> Response:
         """How everything stands now."""
         Query(request).finish()
-        gates = await self._gates.list(_whose(caller_of(request)))
-        return json_response({"gates": [_gate(gate) for gate in gates]})
+        whose = _whose(caller_of(request))
+        gates = await self._gates.list(whose)
+        levels = await self._escalations.list()
+        return json_response(
+            {
+                "gates": [_gate(gate) for gate in gates],
+                "escalations": [_escalated(x) for x in levels if is_seen_by(x.scope, whose)],
+                "pressure": _pressure(*await self._door.look()),
+            }
+        )
 
     async def release(self, request: Request) -> Response:
         """Open what is shut, until something shuts it again."""
         Query(request).finish()
         body = await read_json(request, ReleaseBody)
         caller = caller_of(request)
-        await self._gates.release(body.scope, _whose(caller))
+        whose, scope = _whose(caller), scope_of(body.scope)
+        if not (is_of(scope, whose) and await self._escalations.release(scope)):
+            await self._gates.release(body.scope, whose)
         await self._audit.record(caller, "control.release", body.scope)
         return json_response({"scope": body.scope})
 
 
 def _whose(caller: Caller) -> str | None:
     return None if caller.is_operator else caller.tenant
+
+
+def _escalated(found: Escalated) -> dict[str, Any]:
+    return {
+        "scope": found.scope,
+        "level": found.level.value,
+        "reason": found.reason.value,
+        "signals": found.signals,
+        "since": rfc3339(found.since),
+        "changed_at": rfc3339(found.changed_at),
+    }
+
+
+def _pressure(verdict: Verdict, load: Load) -> dict[str, Any]:
+    return {
+        "answer": verdict.answer.value,
+        "cause": verdict.cause.value,
+        "retry_after_seconds": verdict.retry_after_seconds,
+        "runnable": load.runnable,
+        "oldest_seconds": round(load.oldest_seconds, 3),
+        "slots": load.slots,
+        "homes": load.homes,
+        "full_homes": load.full_homes,
+        "memory_share": round(load.memory_share, 3),
+        "redis_memory_share": round(load.redis_memory_share, 3),
+    }
 
 
 def _gate(gate: GateStand) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import httpx2
 import pytest
 
 from internal.access.resolver import CONFIGURED
+from internal.control.escalation import Escalation, ScopeKind, Signal, Thresholds, encode_rules
 from internal.task.queue import Lane
 from tests.support.service import KEYS, Service, body
 from tests.support.shut_gate import shut_gate
@@ -61,7 +62,7 @@ async def test_another_tenants_administrator_opens_nothing_that_all_share(
     assert refused.status_code == 404
 
 
-@pytest.mark.parametrize("scope", ["", "a b", "x" * 257, 7, None])
+@pytest.mark.parametrize("scope", ["", "a b", "x" * 4097, 7, None])
 async def test_a_scope_is_a_word(client: httpx2.AsyncClient, scope: object) -> None:
     """Refused by name."""
     answer = await client.post(f"{CONTROL}/release", json={"scope": scope})
@@ -86,3 +87,41 @@ async def test_a_claimed_task_shows_its_permit(
     assert deadline - granted == timedelta(seconds=300)
     assert {"tenant:default", "agent:demo", "breaker:agent:demo"} <= set(permit["gates"])
     assert "permit" not in after
+
+
+async def test_levels_and_pressure_are_shown_and_a_scope_is_released(
+    service: Service, client: httpx2.AsyncClient
+) -> None:
+    """Each sees its own repositories and what all share; a worker is the operator's alone."""
+    numbers = Escalation(thresholds=dict.fromkeys(ScopeKind, Thresholds(isolate=1)))
+    made = (await client.post("/api/v1/tasks", json=body())).json()["id"]
+    claim = await service.claim()
+    await service.queue.signal(claim, encode_rules(numbers.rule, [Signal.SILENCE]))
+    await service.finish(claim)
+    other_token = await service.deps.tokens.make(
+        CONFIGURED, "t", frozenset({"admin"}), tenant="other"
+    )
+
+    shown = (await client.get(CONTROL)).json()
+    async with service.client(other_token.text) as other:
+        seen = (await other.get(CONTROL)).json()["escalations"]
+        refused = [
+            (await other.post(f"{CONTROL}/release", json={"scope": row["scope"]})).status_code
+            for row in shown["escalations"]
+        ]
+    scopes = [row["scope"] for row in shown["escalations"]]
+    answers = [
+        (await client.post(f"{CONTROL}/release", json={"scope": scope})).status_code
+        for scope in ("hold:agent:demo", *scopes)
+    ]
+
+    assert {scope.partition(":")[0] for scope in scopes} == {"agent", "repo", "worker"}
+    assert {row["level"] for row in shown["escalations"]} == {"isolate"}
+    assert [row["scope"] for row in seen] == ["agent:demo"]
+    assert refused == [404, 404, 404]
+    assert answers[0] == 200  # by the gate that isolates it
+    assert sorted(answers[1:]) == [200, 200, 404]
+    assert shown["pressure"]["answer"] == "accept"
+    assert (await client.get(CONTROL)).json()["escalations"] == []
+    assert (await client.post(f"/api/v1/tasks/{made}/instruct", json={"prompt": "x"})).is_success
+    assert await service.queue.claim(Lane.AGENT, worker="w", home="h") is not None
