@@ -93,6 +93,7 @@ class BatchResult:
     hook_attempts: int
     phases: dict[str, float]
     """Seconds of each part of the batch."""
+    ticks: int
     lost: list[str] = field(default_factory=list[str])
     doubled: list[str] = field(default_factory=list[str])
     zombies: list[str] = field(default_factory=list[str])
@@ -346,6 +347,7 @@ def _result(
         tasks=len(book.accepted),
         seconds=sum(watch.laps.values()),
         phases=watch.laps,
+        ticks=striker.ticks,
         faults={str(fault): n for fault, n in striker.done.items()},
         calls=dict(book.calls),
         outcomes=counted,

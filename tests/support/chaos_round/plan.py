@@ -54,11 +54,12 @@ FAULTS: Mapping[Fault, float] = {
 """Chance of each fault in a tick."""
 
 KINDS: Mapping[str, float] = {
-    "quick": 0.77,
+    "quick": 0.75,
     "slow": 0.10,
     "long": 0.01,
     "fails": 0.06,
     "limited": 0.05,
+    "quota": 0.02,
     "poison": 0.01,
 }
 """Share of each kind of agent: see `_script`."""
@@ -164,7 +165,7 @@ def _plan(random: Random, number: int, *, is_late: bool, real_percent: int) -> T
 
 
 def _script(random: Random, kind: str) -> Mapping[str, object]:
-    """`steps` with a `pause` each, then `end`: completed, failed, limited (once), or poison."""
+    """`steps`, a `pause` each, then `end`: completed, failed, limited or quota (once), poison."""
     steps, pause, end = random.randrange(1, 4), random.uniform(0, 0.01), "completed"
     match kind:
         case "slow":
@@ -173,7 +174,7 @@ def _script(random: Random, kind: str) -> Mapping[str, object]:
             steps, pause = random.randrange(20, 24), 0.5
         case "fails":
             end = "failed"
-        case "limited" | "poison":
+        case "limited" | "quota" | "poison":
             end = kind
         case _:
             pass

@@ -20,6 +20,7 @@ import signal
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -47,6 +48,7 @@ IN_PROCESS = "in-process"
 BRANCH = "codeforge/"
 
 _MARGIN_SECONDS = 3.0  # as internal.process.shim freezes
+_QUOTA_SECONDS = 2
 _BASE = "0" * 40
 _NOWHERE = Path("/nonexistent")
 _CHANGES = Changes(files_modified=1, insertions=3)
@@ -148,15 +150,20 @@ async def _act(ledger: Ledger, run: Run) -> Ended:
             os.kill(os.getpid(), signal.SIGKILL)
         run.recorder.add(new_event("stream", "text", {"text": f"step {number}", "claim": claim}))
         await run.recorder.room()
-    ending = Ending.FAILED if script["end"] == "failed" else Ending.COMPLETED
-    if script["end"] == "limited" and task.retries == 0:
+    return Ended(result=_result(run.claim, script["end"]), stopped=None, log_tail="")
+
+
+def _result(claim: Claim, end: str) -> AgentResult:
+    ending, more = Ending.COMPLETED, dict[str, Any]()
+    if end == "failed":
+        ending = Ending.FAILED
+    elif end == "limited" and claim.task.retries == 0:
         ending = Ending.RATE_LIMITED
+    elif end == "quota" and getattr(claim.task, "quota_waits", 1) == 0:  # not known before
+        ending = Ending.QUOTA_EXHAUSTED
+        more["resets_at"] = datetime.now(UTC) + timedelta(seconds=_QUOTA_SECONDS)
     usage = Usage(input_tokens=10, output_tokens=1, turns=1, model="chaos")
-    return Ended(
-        result=AgentResult(ending=ending, text=claim, message="as planned", usage=usage),
-        stopped=None,
-        log_tail="",
-    )
+    return AgentResult(ending=ending, text=claim.claim, message="as planned", usage=usage, **more)
 
 
 async def _until_step(hold: Hold, pause: float) -> Stop | float:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 import httpx2
 from redis.exceptions import RedisError
@@ -89,7 +90,7 @@ class Submitter:
 
     async def _over_http(self, plan: TaskPlan) -> str:
         spec = self._spec(plan)
-        body = {
+        body: dict[str, Any] = {
             "repo_url": spec.repo_url,
             "prompt": spec.prompt,
             "priority": spec.priority.value,
@@ -101,6 +102,8 @@ class Submitter:
             },
         }
         optional = {"callback_url": spec.callback_url, "access_token": spec.access_token}
+        if spec.ai_api_key:
+            body["config"]["ai_api_key"] = spec.ai_api_key
         body |= {name: value for name, value in optional.items() if value}
         server = self._places.servers[plan.number % len(self._places.servers)]
         answer = await self._http.post(
@@ -110,7 +113,7 @@ class Submitter:
         )
         if answer.status_code in {200, 201}:
             return str(answer.json()["id"])
-        if answer.status_code != 503:
+        if answer.status_code not in {429, 503}:
             self._book.wrong.append(f"a submit got {answer.status_code}: {answer.text[:200]}")
         raise Unavailable(f"HTTP {answer.status_code}")
 
@@ -137,6 +140,7 @@ class Submitter:
             labels=labels,
             callback_url=self._places.hook_url if plan.has_callback else None,
             access_token=token,
+            ai_api_key=f"chaos-key-{plan.repository}" if plan.kind == "quota" else None,
             dedup=_dedup(plan),
         )
 

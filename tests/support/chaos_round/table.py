@@ -68,6 +68,7 @@ def _measures(results: Sequence[BatchResult]) -> list[tuple[str, str]]:
     usual = [seconds for result in results for seconds in result.recoveries]
     alone = [seconds for result in results for seconds in result.recoveries_alone]
     return [
+        ("ticks of 50 ms under faults", str(sum(result.ticks for result in results))),
         ("tasks of killed workers, claimed again", str(len(usual))),
         ("recovery p50, s", f"{_percentile(usual, 50):.1f}"),
         ("recovery p99, s", f"{_p99(usual):.1f}"),
