@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections import Counter
 from collections.abc import Sequence
 
 import httpx2
@@ -30,6 +31,8 @@ class Load:
         self.site = site
         self.urls = urls
         self.connections = 0
+        self.watching: Counter[str] = Counter()
+        """Streams that are open at each server."""
         self._room = asyncio.Semaphore(_AT_ONCE)
         self.seen: dict[str, list[int]] = {}
         """Task -> the numbers that its viewer got."""
@@ -50,6 +53,10 @@ class Load:
         """Return when two more tasks were taken."""
         enough = len(self.seen) + 2
         await until("more tasks came", lambda: len(self.seen) >= enough)
+
+    async def watched(self, url: str) -> None:
+        """Return when a stream is open at that server."""
+        await until(f"somebody watches at {url}", lambda: self.watching[url] > 0)
 
     def _leave(self, viewer: asyncio.Task[None]) -> None:
         del viewer
@@ -72,7 +79,7 @@ class Load:
             return str(answer.json()["id"])
 
     async def _view(self, task: str) -> None:
-        turn = 0
+        turn = len(self.seen)
         while True:
             turn += 1
             try:
@@ -89,14 +96,16 @@ class Load:
             headers["Last-Event-ID"] = str(seen[-1])
         async with open_stream(url, task, **headers) as stream:
             self.connections += 1
-            if stream.response.status_code == 204:
-                return True
-            async for message in stream.messages:
-                if message.id is not None:
-                    seen.append(message.id)
-                if message.event == "done":
-                    return True
-        return False
+            self.watching[url] += 1
+            try:
+                async for message in stream.messages:
+                    if message.id is not None:
+                        seen.append(message.id)
+                    if message.event == "done":
+                        return True
+            finally:
+                self.watching[url] -= 1
+            return stream.response.status_code == 204
 
 
 async def test_promise_22_a_rolling_restart_burns_no_attempt(site: Site) -> None:
@@ -104,20 +113,16 @@ async def test_promise_22_a_rolling_restart_burns_no_attempt(site: Site) -> None
     Every process is replaced while clients submit and watch: each ends with status 0, every task
     runs once, every viewer gets its log whole.
     """
-    servers = [await site.serve() for _ in range(2)]
-    workers = [await site.start(**_TWO_SLOTS) for _ in range(2)]
-    load = Load(site, [server.url for server in servers])
+    old = [await _machine(site) for _ in range(2)]
+    load = Load(site, [server.url for server, _ in old])
     stop = asyncio.Event()
     running = asyncio.create_task(load.run(stop))
     await load.more()
 
-    for number, worker in enumerate(workers):
-        workers[number] = await site.start(**_TWO_SLOTS)
-        await _end(worker)
-    for number, server in enumerate(servers):
-        new = await site.serve()
-        load.urls[number] = new.url
-        await _end(server)
+    for number, machine in enumerate(old):
+        server, _ = await _machine(site)
+        load.urls[number] = server.url
+        await asyncio.gather(*map(_end, machine))
     stop.set()
     await running
 
@@ -137,7 +142,7 @@ async def test_promise_5_killed_servers_cost_a_viewer_nothing(site: Site) -> Non
     running = asyncio.create_task(load.run(stop))
 
     for number in (0, 1, 0):
-        await load.more()
+        await load.watched(servers[number].url)
         servers[number].kill()
         servers[number] = await site.serve()
         load.urls[number] = servers[number].url
@@ -150,6 +155,10 @@ async def test_promise_5_killed_servers_cost_a_viewer_nothing(site: Site) -> Non
         assert (found.status, found.lost, found.attempt) == (State.COMPLETED, 0, 1)
     await _every_log_was_seen(site, load)
     await site.settle()
+
+
+async def _machine(site: Site) -> tuple[ServerProcess, WorkerProcess]:
+    return await asyncio.gather(site.serve(), site.start(**_TWO_SLOTS))
 
 
 async def _end(process: WorkerProcess | ServerProcess) -> None:
