@@ -96,6 +96,16 @@ def pressure_line(console: Console, pressure: Document) -> None:
     console.print(_clean("  ".join(words)), soft_wrap=True, highlight=False, markup=False)
 
 
+def breaker_line(console: Console, breaker: Document) -> None:
+    """One breaker on one line."""
+    words = [breaker["key"], breaker["state"].replace("_", "-")]
+    words += [f"{breaker['failed']} of {breaker['calls']} failed"] if breaker["calls"] else []
+    words += [f"{breaker['slow']} slow"] if breaker["slow"] else []
+    words += [f"until {breaker['until'][:19]}Z"] if "until" in breaker else []
+    words += [breaker["why"]] if "why" in breaker else []
+    console.print(_clean("  ".join(words)), soft_wrap=True, highlight=False, markup=False)
+
+
 def audit_line(console: Console, entry: Document) -> None:
     """One act on one line."""
     who = " ".join(part for part in (entry["token"], entry["address"]) if part)

@@ -20,6 +20,7 @@ from internal.keys.registry import KeyRegistry
 from internal.mcp.registry import McpRegistry
 from internal.server.pressure import Doorkeeper
 from internal.server.workers import Workers
+from internal.task.breakers import Breakers
 from internal.task.escalations import Escalations
 from internal.task.gatekeeper import Gatekeeper
 from internal.task.hub import Hub
@@ -96,6 +97,7 @@ class ServerDeps:
     ops: Ops
     gates: Gatekeeper
     escalations: Escalations
+    breakers: Breakers
     limiter: RateLimiter | None
     """None: nothing is limited."""
     webhooks: EndpointRegistry

@@ -42,6 +42,8 @@ class ClusterSnapshot:
     homes_short_of_disk: int
     levels: Mapping[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
     """How many scopes of a kind have which level of escalation."""
+    open_breakers: Mapping[str, int] = field(default_factory=dict[str, int])
+    """How many breakers of a class are not closed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +158,27 @@ _COUNTERS = (
         ("reason",),
     ),
     _Counter(
+        "codeforge_quota_waits",
+        "Runs that had no quota and wait for it, or take another key, by reason: are keys scarce?",
+        "quota_waits",
+        ("reason",),
+        ("quota_exhausted", "rate_limited"),
+    ),
+    _Counter(
+        "codeforge_breakers_opened",
+        "Breakers that opened, or whose probe failed: what breaks?",
+        "breakers_opened",
+        ("class",),
+        ("agent", "endpoint"),
+    ),
+    _Counter(
+        "codeforge_breakers_closed",
+        "Breakers that a success closed: does it come back?",
+        "breakers_closed",
+        ("class",),
+        ("agent", "endpoint"),
+    ),
+    _Counter(
         "codeforge_leases_lost",
         "Leases that ended without a report, by reason: do workers die?",
         "leases_lost",
@@ -250,6 +273,7 @@ class Cluster(Collector):
             value = gauge.value(self._snapshot)
             yield GaugeMetricFamily(gauge.name, gauge.question, value=value)
         yield self._levels()
+        yield self._breakers()
         for counter in _COUNTERS:
             yield self._counter(counter)
         for histogram in _HISTOGRAMS:
@@ -263,6 +287,16 @@ class Cluster(Collector):
         )
         for labels, count in sorted(self._snapshot.levels.items()):
             family.add_metric(labels, count)
+        return family
+
+    def _breakers(self) -> Metric:
+        family = GaugeMetricFamily(
+            "codeforge_breakers_open",
+            "Breakers that are not closed: is an agent or a model endpoint broken right now?",
+            labels=["class"],
+        )
+        for name in ("agent", "endpoint"):
+            family.add_metric([name], self._snapshot.open_breakers.get(name, 0))
         return family
 
     def _counter(self, row: _Counter) -> Metric:

@@ -40,6 +40,7 @@ from internal.server.deps import KnownAgent, ServerDeps, TaskRules
 from internal.server.pressure import PressureGauge
 from internal.server.serve import listen, serve
 from internal.server.workers import Workers
+from internal.task.breakers import Breakers
 from internal.task.escalations import Escalations
 from internal.task.event import NewEvent, new_event
 from internal.task.eventlog import EventLog
@@ -233,6 +234,7 @@ def make_deps(
         ops=ops,
         gates=Gatekeeper(redis, KEYS),
         escalations=Escalations(redis, KEYS),
+        breakers=Breakers(redis, KEYS),
         callers=callers,
         tokens=TokenRegistry(tokens, callers, SystemClock()),
         mcp=McpRegistry(McpStore(redis, KEYS), box=box, clock=SystemClock()),

@@ -15,13 +15,15 @@ app = typer.Typer(no_args_is_help=True)
 
 @app.command()
 def show(url: Url = None, token: Token = None, *, as_json: AsJson = False) -> None:
-    """Show the gates that are shut, full, limited, or at which something waits."""
+    """Show the gates that are shut, full, limited, or at which something waits; and breakers."""
     with connected(url, token) as client:
         document = client.control()
 
         def show_all(console: Console) -> None:
             for gate in document["gates"]:
                 render.gate_line(console, gate)
+            for breaker in document["breakers"]:
+                render.breaker_line(console, breaker)
             for escalated in document["escalations"]:
                 render.escalation_line(console, escalated)
             render.pressure_line(console, document["pressure"])

@@ -32,6 +32,7 @@ from internal.server.listener import InputListener
 from internal.server.memory import memory_share
 from internal.server.pressure import PressureGauge
 from internal.server.workers import Workers
+from internal.task.breakers import Breakers
 from internal.task.escalations import Escalations
 from internal.task.gatekeeper import Gatekeeper
 from internal.task.hub import Hub
@@ -96,6 +97,7 @@ async def open_server(
             ops=core.ops,
             gates=Gatekeeper(core.redis, core.keys),
             escalations=Escalations(core.redis, core.keys),
+            breakers=Breakers(core.redis, core.keys),
             callers=callers,
             tokens=TokenRegistry(tokens, callers, SystemClock()),
             mcp=core.mcp,

@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 
 from internal.rdb.keys import Keys
 from internal.server.workers import Worker, Workers
+from internal.task.breakers import Breakers, count_open
 from internal.task.escalations import Escalations
 from internal.telemetry.cluster import ClusterSnapshot
 
@@ -27,6 +28,7 @@ class Snapshots:
         self._keys = keys
         self._workers = workers
         self._escalations = Escalations(redis, keys)
+        self._breakers = Breakers(redis, keys)
 
     async def read(self) -> ClusterSnapshot:
         """One consistent look. Redis' errors pass through."""
@@ -55,6 +57,7 @@ class Snapshots:
             webhook_overdue_seconds=_age_seconds(first_due, now),
             dead_letters=int(dead),
             workspace_bytes=sum(_by_home(workers, lambda worker: worker.workspace_mb)) * _MIB,
+            open_breakers=count_open(await self._breakers.list()),
             levels=Counter((found.kind.value, found.level.value) for found in escalated),
             homes_short_of_disk=int(sum(_by_home(workers, lambda worker: worker.short_of_disk))),
         )

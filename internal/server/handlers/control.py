@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from internal.access.model import Caller
 from internal.clock import rfc3339
+from internal.control.breaker import AGENT
 from internal.control.pressure import Load, Verdict
 from internal.server.body import read_json
 from internal.server.deps import ServerDeps
@@ -16,6 +17,7 @@ from internal.server.document import json_response
 from internal.server.query import Query
 from internal.server.request import caller_of
 from internal.server.schema_control import ReleaseBody
+from internal.task.breakers import Breaker
 from internal.task.escalations import Escalated, is_of, is_seen_by, scope_of
 from internal.task.gatekeeper import GateStand
 
@@ -27,6 +29,7 @@ class ControlHandlers:
         self._gates = deps.gates
         self._escalations = deps.escalations
         self._door = deps.door
+        self._breakers = deps.breakers
         self._audit = deps.audit
 
     async def show(self, request: Request) -> Response:
@@ -35,9 +38,11 @@ class ControlHandlers:
         whose = _whose(caller_of(request))
         gates = await self._gates.list(whose)
         levels = await self._escalations.list()
+        breakers = await self._breakers.list()
         return json_response(
             {
                 "gates": [_gate(gate) for gate in gates],
+                "breakers": [_breaker(x) for x in breakers if _may_see(x, whose)],
                 "escalations": [_escalated(x) for x in levels if is_seen_by(x.scope, whose)],
                 "pressure": _pressure(*await self._door.look()),
             }
@@ -83,6 +88,27 @@ def _pressure(verdict: Verdict, load: Load) -> dict[str, Any]:
         "memory_share": round(load.memory_share, 3),
         "redis_memory_share": round(load.redis_memory_share, 3),
     }
+
+
+def _may_see(breaker: Breaker, whose: str | None) -> bool:
+    """Which endpoints there are is for operators: a name may be some tenant's own."""
+    return whose is None or breaker.kind == AGENT
+
+
+def _breaker(breaker: Breaker) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "key": breaker.key,
+        "state": breaker.state.value,
+        "calls": breaker.calls,
+        "failed": breaker.failed,
+        "slow": breaker.slow,
+        "consecutive": breaker.consecutive,
+        "judged_at": rfc3339(breaker.judged_at),
+        "until": breaker.until and rfc3339(breaker.until),
+        "since": breaker.since and rfc3339(breaker.since),
+        "why": breaker.why,
+    }
+    return {name: value for name, value in document.items() if value is not None}
 
 
 def _gate(gate: GateStand) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from hypothesis.stateful import (
 
 from internal.errors import Conflict, Fenced
 from internal.task.event import new_event
+from internal.task.judgement import Judgement
 from internal.task.model import Claim, Priority, Reason
 from internal.task.queue import CancelAccepted, Lane
 from internal.webhook.model import EventType
@@ -34,6 +35,7 @@ from tests.support.queue_model import Known
 from tests.support.redis import RedisServer
 
 T = TypeVar("T")
+_WORKS = Judgement(works=("breaker:agent:demo",))
 _EXAMPLES = int(os.environ.get("CODEFORGE_MODEL_EXAMPLES", "0"))
 _STEPS = int(os.environ.get("CODEFORGE_MODEL_STEPS", "40"))
 _TENANTS = ("a", "b-1")
@@ -269,6 +271,7 @@ class QueueMachine(QueueHistory):
             lambda: self.lab.queue.append(claim, 9, []),
             lambda: self.lab.finish(claim),
             lambda: self.lab.queue.hand_back(claim, "late", reason="shutdown"),
+            lambda: self.lab.queue.judge(claim, _WORKS, "late"),
             lambda: self.lab.suspend(claim),
         ):
             with pytest.raises(Fenced):

@@ -15,6 +15,7 @@ import pytest
 
 from internal.control.breaker import agent_key, endpoint_key
 from internal.keys.model import KeyProvider, NewKey
+from internal.task.gatekeeper import Gatekeeper
 from internal.task.model import Reason, Task
 from internal.task.state import State
 from tests.support.chaos_cli import shell_cli
@@ -60,6 +61,14 @@ async def forget(site: Site, *names: str) -> None:
         await site.core.registered.delete(TENANT, name)
 
 
+async def release(site: Site, begin: str) -> None:
+    """As an operator does: open the gates whose keys begin so."""
+    keeper = Gatekeeper(site.core.redis, site.core.keys)
+    for gate in await keeper.list(None):
+        if gate.key.startswith(begin):
+            await keeper.release(gate.key, None)
+
+
 async def submit(site: Site, **config: Any) -> str:
     return await site.submit("do it", cli="claude-code", **config)
 
@@ -78,9 +87,7 @@ async def test_a_run_whose_key_is_used_up_goes_on_with_the_next(site: Site) -> N
     """Neither a life nor a repeat is taken, and who comes after it does not try the first."""
     await register(site, "a", "b")
     limit = f"Claude AI usage limit reached|{int(time.time()) + 3600}"
-    used_up = (
-        f'[ ${{#ANTHROPIC_API_KEY}} = 10 ] && fail_ "{limit}"; done_ "${{#ANTHROPIC_API_KEY}}"'
-    )
+    used_up = f'n=${{#ANTHROPIC_API_KEY}}; [ $n = 10 ] && fail_ "{limit}"; done_ $n'
 
     async with site.worker(**cli(site, used_up)):
         first = await site.finished(await submit(site))
@@ -94,6 +101,7 @@ async def test_a_run_whose_key_is_used_up_goes_on_with_the_next(site: Site) -> N
         )
         assert (found.retries, found.lost) == (0, 0)
     assert (first.attempt, second.attempt) == (2, 1)
+    await release(site, "quota:")
     await forget(site, "a", "b")
     await site.settle()
 

@@ -34,7 +34,7 @@ local function release(t)
       if gate.kind ~= 'until' or step_back(t, gate) > 0 then unpark(gate.key, 1) end
     end
   end
-  clear(t, 'token', 'worker', 'claim', 'batch', 'pushing', 'permit', 'admitted', 'halt')
+  clear(t, 'token', 'worker', 'claim', 'batch', 'judged', 'pushing', 'permit', 'admitted', 'halt')
 end
 
 -- Unfinished tasks that were submitted with a deduplication key; each leaves when it ends, and comes back for a follow-up.
