@@ -38,7 +38,7 @@ fail_() { printf '{"type":"result","subtype":"success","is_error":true,"result":
 
 
 @pytest.fixture(autouse=True)
-def _no_key_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:  # pyright: ignore[reportUnusedFunction]
+def _no_key_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"):
         monkeypatch.delenv(name, raising=False)
 
