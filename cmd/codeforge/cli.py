@@ -1,9 +1,9 @@
 """
 The command line: a table of command modules, each loaded when it is used.
 
-The module `codeforge.commands.<name>` has a `typer.Typer()` called `app`, with one command (then
-the module is the command) or several (then it is a group). Loading all of them would cost half a
-second, and more memory than a server needs.
+The module `codeforge.commands.<name>` (with `_` for `-`) has a `typer.Typer()` called `app`, with
+one command (then the module is the command) or several (then it is a group). Loading all of them
+would cost half a second, and more memory than a server needs.
 
 Exit codes: 0 done; 1 the task failed, or something is wrong; 2 wrong usage, or a refused request;
 3 no such task, or the wrong state; 4 no server; 130 interrupted.
@@ -24,6 +24,7 @@ _COMMANDS = {
     "demo": "Show one task from request to result, with everything embedded.",
     "doctor": "Check this machine and its settings, and say what to fix.",
     "task": "Submit tasks and follow them.",
+    "dead-letters": "See what nothing repeats any more; requeue or discard it.",
     "webhooks": "Register webhook endpoints and look at deliveries.",
     "keys": "Register keys for git hosts and models, and change the master key.",
     "tokens": "Make and revoke API tokens, and see what was done with them.",
@@ -49,7 +50,7 @@ class _Commands(TyperGroup):
         name, *rest = args
         if name not in _COMMANDS:
             return super().resolve_command(ctx, args)  # says what was meant
-        module = import_module(f"codeforge.commands.{name}")
+        module = import_module(f"codeforge.commands.{name.replace('-', '_')}")
         command = typer.main.get_command(module.app)
         command.help = _COMMANDS[name]
         command.params = [p for p in command.params if not str(p.name).endswith("_completion")]

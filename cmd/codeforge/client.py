@@ -170,6 +170,26 @@ class Client:
     def redeliver(self, delivery: str) -> Document:
         return self._call("POST", _at("webhooks/deliveries", delivery, "redeliver"))
 
+    def dead_letters(self, **filters: str | int | None) -> Document:
+        """A page of letters that match, newest first."""
+        return self._call("GET", "/dead-letters", params=_given(**filters))
+
+    def requeue(self, letter: str) -> Document:
+        """Queue a dead letter's run again."""
+        return self._call("POST", _at("dead-letters", letter, "requeue"))
+
+    def discard(self, letter: str) -> None:
+        """Take a dead letter out of the list."""
+        self._send("DELETE", _at("dead-letters", letter))
+
+    def requeue_letters(self, **filters: str | int | None) -> Document:
+        """Queue the newest letters that match again."""
+        return self._call("POST", "/dead-letters/requeue", json=_given(**filters))
+
+    def discard_letters(self, **filters: str | int | None) -> Document:
+        """Discard the newest letters that match."""
+        return self._call("DELETE", "/dead-letters", params=_given(**filters))
+
     def add_key(self, request: Mapping[str, Any]) -> Document:
         """Register a key from the API's body."""
         return self._call("POST", "/keys", json=dict(request))

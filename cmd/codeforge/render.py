@@ -136,6 +136,26 @@ def delivery_line(console: Console, delivery: Document) -> None:
     console.print(line, soft_wrap=True, highlight=False)
 
 
+def letter_line(console: Console, letter: Document) -> None:
+    """One line of a listing of dead letters."""
+    line = Text(f"{letter['id']}  {letter['died_at'][:19]}Z  ")
+    line.append(f"{letter['reason']:<16}", style="bold red")
+    line.append(f"{letter['agent']}  {letter['repo_url']}  ")
+    line.append(_one_line(letter["message"], 80), style="dim")
+    console.print(line, soft_wrap=True, highlight=False)
+
+
+def letter_page(console: Console, letter: Document) -> None:
+    """A whole dead letter: each attempt on a line, then the end of its log."""
+    letter_line(console, letter)
+    for attempt in letter["attempts"]:
+        began, ended = attempt["started_at"] or "", attempt["ended_at"]
+        told = f"attempt {attempt['attempt']}  {began[:19]} to {ended[:19]}Z  {attempt['worker']}  "
+        console.print(told + attempt["reason"], soft_wrap=True, highlight=False)
+    for event in letter["evidence"]:
+        event_line(console, event)
+
+
 def task_page(console: Console, task: Document) -> None:
     """A whole task: the members a person asks for first."""
     usage, changes = task["usage_total"], task.get("changes_summary")

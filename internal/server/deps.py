@@ -24,6 +24,7 @@ from internal.task.breakers import Breakers
 from internal.task.escalations import Escalations
 from internal.task.gatekeeper import Gatekeeper
 from internal.task.hub import Hub
+from internal.task.letters import DeadLetters
 from internal.task.ops import Ops
 from internal.task.publishing import Publishing
 from internal.task.service import TaskService
@@ -85,6 +86,7 @@ class ServerDeps:
 
     tasks: TaskService
     publishing: Publishing
+    letters: DeadLetters
     hub: Hub
     workers: Workers
     door: Doorkeeper

@@ -27,6 +27,7 @@ from internal.server.handlers.control import ControlHandlers
 from internal.server.handlers.events import EventHandlers
 from internal.server.handlers.health import HealthHandlers
 from internal.server.handlers.keys import KeyHandlers
+from internal.server.handlers.letters import LetterHandlers
 from internal.server.handlers.mcp import McpHandlers
 from internal.server.handlers.pull_requests import PullRequestHandlers
 from internal.server.handlers.spec import docs_file, docs_page, openapi_file
@@ -47,14 +48,8 @@ _SLACK_SECONDS = 30
 
 LATER: Mapping[str, tuple[str, ...]] = {
     "/tasks/{task_id}/directive": ("POST",),
-    "/dead-letters": ("GET",),
-    "/dead-letters/requeue": ("POST",),
-    "/dead-letters/{id}": ("DELETE",),
-    "/dead-letters/{id}/requeue": ("POST",),
 }
 """Paths under `/api/v1` that belong to the API but not to this version."""
-
-_ADMINISTRATIVE = ("/dead-letters", "/control")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +95,7 @@ def api_paths(deps: ServerDeps) -> list[Path]:
     one_hook = {"GET": hooks.read, "PATCH": hooks.change, "DELETE": hooks.delete}
     mcp, workspaces = McpHandlers(deps), WorkspaceHandlers(deps)
     control = ControlHandlers(deps)
+    letters = LetterHandlers(deps)
     admin = Scope.ADMIN
     return [
         Path("/tasks", {"POST": tasks.create, "GET": tasks.list}, limited=True),
@@ -129,6 +125,10 @@ def api_paths(deps: ServerDeps) -> list[Path]:
         Path("/audit", {"GET": audit.list}, scope=admin),
         Path("/control", {"GET": control.show}, scope=admin),
         Path("/control/release", {"POST": control.release}, scope=admin),
+        Path("/dead-letters", {"GET": letters.list, "DELETE": letters.discard_many}, scope=admin),
+        Path("/dead-letters/requeue", {"POST": letters.requeue_many}, scope=admin),
+        Path("/dead-letters/{id}", {"DELETE": letters.discard}, scope=admin),
+        Path("/dead-letters/{id}/requeue", {"POST": letters.requeue}, scope=admin),
         Path("/webhooks/endpoints", {"GET": hooks.list, "POST": hooks.create}, scope=admin),
         Path("/webhooks/endpoints/{id}", one_hook, scope=admin),
         Path("/webhooks/endpoints/{id}/rotate-secret", {"POST": hooks.rotate}, scope=admin),
@@ -145,7 +145,6 @@ def api_paths(deps: ServerDeps) -> list[Path]:
                 path,
                 dict.fromkeys(methods, _later),
                 is_later=True,
-                scope=Scope.ADMIN if path.startswith(_ADMINISTRATIVE) else "",
             )
             for path, methods in LATER.items()
         ),

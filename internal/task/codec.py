@@ -19,6 +19,7 @@ from internal.git.model import Changes
 from internal.mcp.model import ShownServer
 from internal.task.event import encode
 from internal.task.model import (
+    Attempt,
     Failure,
     Iteration,
     Permit,
@@ -83,6 +84,7 @@ def decode_task(fields: Hash, iterations: Hash | None = None) -> Task:
         lost=int(fields.get("lost", 0)),
         retries=int(fields.get("retries", 0)),
         quota_waits=int(fields.get("quota_waits", 0)),
+        attempts=tuple(map(_attempt, fields.get("attempts", "").splitlines())),
         isolation=fields.get("isolation"),
         key_source=fields.get("key_source") or None,
         last_event=int(fields.get("seq", 0)),
@@ -223,6 +225,18 @@ def encode_options(options: PullRequestOptions) -> str:
 def decode_options(text: str | None) -> PullRequestOptions:
     """What `encode_options` made; nothing was chosen when there is no text."""
     return _options(json.loads(text or "{}"))
+
+
+def _attempt(line: str) -> Attempt:
+    members: dict[str, Any] = json.loads(line)
+    started, ended = members["started_at"], members["ended_at"]
+    return Attempt(
+        number=members["attempt"],
+        worker=members["worker"],
+        started_at=None if started is None else from_millis(started),
+        ended_at=from_millis(ended),
+        reason=members["reason"],
+    )
 
 
 def _options(members: dict[str, Any]) -> PullRequestOptions:

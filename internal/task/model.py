@@ -179,6 +179,17 @@ class Iteration:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One claim of a run that ended without success, and the reason why."""
+
+    number: int
+    worker: str
+    started_at: datetime | None
+    ended_at: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """A task as it is stored; what the API shows is `server.schema`'s business."""
 
@@ -223,6 +234,8 @@ class Task:
     retries: int = 0
     quota_waits: int = 0
     """How often this run has waited for a provider's quota."""
+    attempts: tuple[Attempt, ...] = ()
+    """Those of the run that ended without success, oldest first; the newest 16 are known."""
     isolation: str | None = None
     key_source: str | None = None
     last_event: int = 0

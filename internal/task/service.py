@@ -188,15 +188,15 @@ class TaskService:
         self._judge(reply, "instructed")
         return await self.get(tenant, task)
 
-    async def retry(self, tenant: Tenant, task: str) -> Task:
+    async def retry(self, tenant: Tenant, task: str, *, only_letter: bool = False) -> Task:
         """
-        Queue the failed iteration again, from the work before it.
+        Queue the failed iteration again, from the work before it; *only_letter*: a dead letter.
 
         Raises:
             NotFound, Conflict (it did not fail).
         """
-        gates = self._gates(await self.get(tenant, task))
-        reply = await self._store.retry(f"{tenant}/{task}", random_token(), gates)
+        ref, gates = f"{tenant}/{task}", self._gates(await self.get(tenant, task))
+        reply = await self._store.retry(ref, random_token(), gates, only_letter=only_letter)
         self._judge(reply, "retried")
         return await self.get(tenant, task)
 

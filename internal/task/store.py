@@ -85,9 +85,16 @@ class TaskStore:
         """INSTRUCT; words: ok (iteration), illegal (state), missing."""
         return await self._write(scripts.INSTRUCT, [ref, operation, prompt, gates, _trace()])
 
-    async def retry(self, ref: str, operation: str, gates: str) -> Reply:
+    async def retry(
+        self, ref: str, operation: str, gates: str, *, only_letter: bool = False
+    ) -> Reply:
         """RETRY; words: ok (iteration, state), illegal (state), missing."""
-        return await self._write(scripts.RETRY, [ref, operation, gates, _trace()])
+        args: list[str | int | float] = [ref, operation, gates, _trace(), int(only_letter)]
+        return await self._write(scripts.RETRY, args)
+
+    async def discard(self, ref: str) -> Reply:
+        """DISCARD; words: ok, missing."""
+        return await self._write(scripts.DISCARD, [ref, random_token()])
 
     async def publish(self, ref: str, operation: str, options: str) -> Reply:
         """PUBLISH; words: ok, illegal (state), no_work, missing."""
@@ -161,6 +168,15 @@ class TaskStore:
             before=(int(millis), last) if before else None,
             since_millis=since_millis,
             count=count,
+        )
+
+    async def letters(
+        self, *, before: tuple[int, str] | None, since_millis: int | None, count: int
+    ) -> list[tuple[str, int]]:
+        """Up to *count* (ref, death in ms) of all tenants, newest first, older than *before*."""
+        index = self._keys.dead_letters()
+        return await newest(
+            self._redis, index, before=before, since_millis=since_millis, count=count
         )
 
     async def sealed_token(self, tenant: str, task: str) -> str | None:

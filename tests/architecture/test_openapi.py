@@ -122,7 +122,7 @@ async def test_enumerations_are_the_ones_of_the_code() -> None:
     schemas = spec()["components"]["schemas"]
 
     assert set(schemas["State"]["enum"]) == set(State)
-    assert set(schemas["Failure"]["properties"]["reason"]["enum"]) == set(Reason)
+    assert set(schemas["FailureReason"]["enum"]) == set(Reason)
     assert set(schemas["WebhookEvent"]["enum"]) == set(EventType)
     assert set(schemas["DeliveryStatus"]["enum"]) == set(Progress)
     off = schemas["WebhookEndpoint"]["properties"]["disabled_reason"]["enum"]

@@ -19,7 +19,7 @@ import httpx2
 from internal.git.model import Changes, Diff
 from internal.ids import random_token
 from internal.task.diffstore import pack
-from internal.task.model import Work
+from internal.task.model import Failure, Outcome, Reason, Work
 from internal.task.ops import OpKind
 from internal.task.queue import Lane
 from tests.support.queue_lab import published
@@ -93,6 +93,11 @@ ROWS: Mapping[tuple[str, str], Row] = {
         Reach.ONE, "/webhooks/endpoints/{hook}/rotate-secret"
     ),
     ("POST", "/webhooks/endpoints/{id}/test"): Row(Reach.ONE, "/webhooks/endpoints/{hook}/test"),
+    ("GET", "/dead-letters"): Row(Reach.MANY, "/dead-letters"),
+    ("POST", "/dead-letters/{id}/requeue"): Row(Reach.ONE, "/dead-letters/{letter}/requeue"),
+    ("DELETE", "/dead-letters/{id}"): Row(Reach.ONE, "/dead-letters/{unread}"),
+    ("POST", "/dead-letters/requeue"): Row(Reach.MANY, "/dead-letters/requeue", {"limit": 1}),
+    ("DELETE", "/dead-letters"): Row(Reach.MANY, "/dead-letters?limit=1"),
     ("GET", "/webhooks/deliveries"): Row(Reach.MANY, "/webhooks/deliveries"),
     ("POST", "/webhooks/deliveries/{id}/redeliver"): Row(
         Reach.ONE, "/webhooks/deliveries/{delivery}/redeliver"
@@ -113,6 +118,10 @@ class Belongings:
     task: str
     hook: str
     delivery: str
+    letter: str
+    unread: str
+    newest_letter: str
+    oldest_letter: str
     key: str = "key-of-the-owner"
     token: str = "token-of-the-owner"  # noqa: S105 -- a name
     mcp: str = "mcp-of-the-owner"
@@ -140,12 +149,21 @@ async def own(service: Service, client: httpx2.AsyncClient) -> Belongings:
         await service.claim(Lane.PUBLISH, run=False), published(), random_token()
     )
     delivered = (await client.get("/api/v1/webhooks/deliveries")).json()["deliveries"]
-    owned = Belongings(task=task["id"], hook=hook["id"], delivery=delivered[0]["id"])
+    letters = [await _die(service, client) for _ in range(4)]
+    owned = Belongings(task["id"], hook["id"], delivered[0]["id"], *letters)
     await _make(client, "/keys", KEY | {"name": owned.key})
     await _make(client, "/tokens", {"name": owned.token, "scopes": ["read"]})
     await _make(client, "/mcp/servers", MCP | {"name": owned.mcp})
     await shut_gate(service.redis, KEYS, HOLD)
     return owned
+
+
+async def _die(service: Service, client: httpx2.AsyncClient) -> str:
+    """A task whose repeats are used up; its id."""
+    task: str = (await _make(client, "/tasks", body()))["id"]
+    failure = Failure(reason=Reason.RATE_LIMITED, message="slow down", retryable=True)
+    await service.finish(await service.claim(), Outcome(failure=failure, exhausted=True))
+    return task
 
 
 @asynccontextmanager

@@ -193,9 +193,12 @@ class Lab:
         operation = operation or f"op{next(self._ids)}"
         return await self.store.instruct(ref, operation, "and now?", await self._gates(ref))
 
-    async def retry(self, ref: str, operation: str | None = None) -> Answer:
+    async def retry(
+        self, ref: str, operation: str | None = None, *, only_letter: bool = False
+    ) -> Answer:
         operation = operation or f"op{next(self._ids)}"
-        return await self.store.retry(ref, operation, await self._gates(ref))
+        gates = await self._gates(ref)
+        return await self.store.retry(ref, operation, gates, only_letter=only_letter)
 
     async def publish(self, ref: str, operation: str | None = None) -> Answer:
         return await self.store.publish(ref, operation or f"op{next(self._ids)}", '{"draft":true}')

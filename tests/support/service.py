@@ -46,6 +46,7 @@ from internal.task.event import NewEvent, new_event
 from internal.task.eventlog import EventLog
 from internal.task.gatekeeper import Gatekeeper
 from internal.task.hub import Hub
+from internal.task.letters import DeadLetters
 from internal.task.model import Claim, Failure, Outcome
 from internal.task.ops import Ops
 from internal.task.publishing import Publishing
@@ -220,6 +221,7 @@ def make_deps(
     return ServerDeps(
         tasks=tasks,
         publishing=Publishing(store, tasks, ops, allow_workflows=False),
+        letters=DeadLetters(store, EventLog(redis, KEYS), tasks),
         hub=Hub(subscriber=clients.subscriber, reader=redis, keys=KEYS, ping_seconds=ping_seconds),
         workers=Workers(redis, KEYS),
         door=PressureGauge(

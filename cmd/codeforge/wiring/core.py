@@ -36,6 +36,7 @@ from internal.rdb.health import check_server
 from internal.rdb.keys import Keys
 from internal.rdb.masterkeys import MasterKeys
 from internal.task.eventlog import EventLog
+from internal.task.letters import DeadLetters
 from internal.task.ops import Ops
 from internal.task.publishing import Publishing
 from internal.task.queue import TaskQueue
@@ -94,6 +95,7 @@ class Core:
     box: Box
     service: TaskService
     publishing: Publishing
+    letters: DeadLetters
     queue: TaskQueue
     ops: Ops
     mcp: McpRegistry
@@ -207,6 +209,7 @@ def _core(
         box=box,
         service=service,
         publishing=Publishing(store, service, ops, allow_workflows=settings.git.allow_workflows),
+        letters=DeadLetters(store, EventLog(redis, keys), service),
         queue=queue,
         ops=ops,
         mcp=McpRegistry(McpStore(redis, keys), box=box, clock=SystemClock()),

@@ -90,6 +90,7 @@ async def open_server(
         deps = ServerDeps(
             tasks=core.service,
             publishing=core.publishing,
+            letters=core.letters,
             hub=hub,
             workers=workers,
             door=door,

@@ -1,10 +1,11 @@
 -- RETRY: queue the same iteration of a failed task again, from the work before it.
--- ARGV: 1 ref, 2 operation id, 3 gates, 4 traceparent or ''
--- -> {'ok', iteration, state} | {'illegal', state} | {'missing'}
+-- ARGV: 1 ref, 2 operation id, 3 gates, 4 traceparent or '', 5 '1' when it is to be a dead letter
+-- -> {'ok', iteration, state} | {'illegal', state} | {'missing'}, also when it is no dead letter
 local t = load(ARGV[1])
 local f = t.f
 if not f.status then return {'missing'} end
 if f.request == ARGV[2] then return {'ok', tonumber(f.iteration), f.status} end
+if ARGV[5] == '1' and not redis.call('ZSCORE', P .. 'dead', t.ref) then return {'missing'} end
 if f.status ~= 'failed' then return {'illegal', f.status} end
 
 -- The newest recorded work before this iteration: where it lies, and what it had changed.

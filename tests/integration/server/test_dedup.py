@@ -1,5 +1,8 @@
 """Deduplication over HTTP: who shares, who is refused, who takes another one's place."""
 
+# redis-py leaves its **kwargs untyped.
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 import asyncio
@@ -12,7 +15,8 @@ from internal.ids import random_token
 from internal.task.event import new_event
 from internal.task.model import Failure, Outcome, Reason
 from internal.task.queue import CancelAccepted, Lane
-from tests.support.service import Service, body
+from tests.support.service import KEYS, Service, body
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.live_keys
 
@@ -34,7 +38,10 @@ async def test_weakness_10_a_coalesced_caller_waits_for_the_result_of_the_other(
     claim = await service.claim()
 
     at_once = await submit(client, "coalesce", prompt="Something else")
-    waiting = asyncio.create_task(submit(client, "coalesce", wait=30))
+    hook = "https://hooks.example/second"
+    waiting = asyncio.create_task(submit(client, "coalesce", wait=30, callback_url=hook))
+    key = KEYS.task("default", claim.task.id)
+    await until("it joined", lambda: service.redis.hexists(key, "callbacks"))
     await service.finish(claim)
     shared = await waiting
 

@@ -189,3 +189,49 @@ async def test_letters_that_leave_the_full_list_are_counted(lab: Lab) -> None:
     assert await lab.redis.zscore(lab.keys.dead_letters(), ref) is not None
     assert (await lab.world()).get("counters")["dead_letters_dropped"] == "1"
     await lab.redis.zrem(lab.keys.dead_letters(), *old)
+
+
+async def test_only_a_letter_is_requeued(lab: Lab) -> None:
+    """With fresh lives and repeats; what merely failed is not found in the list."""
+    lab.twice = True
+    ordinary = await lab.create()
+    await lab.run_next(failed=Reason.AGENT_FAILED)
+    lab.twice = False
+    letter = await lose_all_lives(lab)
+    lab.twice = True
+
+    assert (await lab.retry(ordinary, only_letter=True)).word == "missing"
+    assert (await lab.retry(letter, only_letter=True)).word == "ok"
+
+    assert (await lab.document(letter))["lost"] == "0"
+    assert (await lab.retry(letter, only_letter=True)).word == "missing"
+    assert (await lab.take()).task.id == letter.partition("/")[2]
+
+
+async def test_a_discarded_letter_leaves_its_task_as_it_was(lab: Lab) -> None:
+    """It can be retried still; only nobody is reminded of it."""
+    ref = await lose_all_lives(lab)
+    lab.twice = True
+
+    assert (await lab.store.discard(ref)).word == "ok"
+
+    world = await lab.world()
+    assert world.get("dead") == {}
+    assert world.document(ref)["status"] == "failed"
+    assert (await lab.store.discard(ref)).word == "missing"
+    assert (await lab.retry(ref, only_letter=True)).word == "missing"
+    assert (await lab.retry(ref)).word == "ok"
+
+
+async def test_a_letter_whose_task_has_expired_is_discarded_without_a_trace(lab: Lab) -> None:
+    """Between the end of its TTL and the next REAP; no field may be written to a task of none."""
+    ref = await lose_all_lives(lab)
+    tenant, _, task = ref.partition("/")
+    key = lab.keys.task(tenant, task)
+    await lab.redis.unlink(key, f"{key}:events", f"{key}:iterations")
+
+    assert (await lab.store.discard(ref)).word == "ok"
+
+    assert not await lab.redis.exists(key)
+    await lab.redis.zadd(lab.keys.expiring(), {ref: 0})
+    await lab.reap()
