@@ -47,7 +47,7 @@ def test_promise_6a_up_restarts_a_killed_redis_and_no_task_is_lost(
     asyncio.run(deployment.settled())
 
 
-def test_everything_killed_at_once_costs_at_most_one_life_each(
+def test_weakness_11_everything_killed_at_once_costs_at_most_one_life_each(
     deployment: Deployment, repo: Repo
 ) -> None:
     """After a power cut, so to speak, `up` starts again and every task finishes once."""

@@ -81,7 +81,7 @@ async def test_a_flood_stays_within_the_limits(place: AgentPlace) -> None:
     assert ended.output.endswith("[the rest of the output was left out]\n")
 
 
-async def test_a_line_of_five_megabytes_is_cut_and_says_so(place: AgentPlace) -> None:
+async def test_weakness_13_a_line_of_five_megabytes_is_cut_and_says_so(place: AgentPlace) -> None:
     """It is one event."""
     ended = await place.run("line 5 MB\nsay the end")
 

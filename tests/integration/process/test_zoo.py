@@ -85,7 +85,7 @@ async def test_promise_14_a_daemon_goes_when_its_agent_is_killed(
         assert survivors(marker) == []
 
 
-async def test_promise_14_a_daemon_goes_when_its_agent_ends(
+async def test_promise_14_weakness_15_a_daemon_goes_when_its_agent_ends(
     make_spec: MakeSpec, marker: str
 ) -> None:
     """

@@ -16,7 +16,7 @@ from tests.support.chaos_site import Site
 from tests.support.waiting import until
 
 
-async def test_a_run_that_cannot_end_in_time_is_handed_back_all_the_same(
+async def test_weakness_3_a_run_that_cannot_end_in_time_is_handed_back_all_the_same(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Cancelled in the middle of anything, it costs no life, and its process tree is gone."""
