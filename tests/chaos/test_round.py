@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.chaos_round.batch import BatchPlan, run_batch
+from tests.support.chaos_round.batch import run_batch
+from tests.support.chaos_round.ground import BatchPlan
 from tests.support.chaos_round.table import last_line, render
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(400)]

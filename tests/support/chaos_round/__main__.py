@@ -16,7 +16,8 @@ from typing import TextIO
 
 import uvloop
 
-from tests.support.chaos_round.batch import BatchPlan, BatchResult, run_batch
+from tests.support.chaos_round.batch import BatchResult, run_batch
+from tests.support.chaos_round.ground import BatchPlan
 from tests.support.chaos_round.table import last_line, render
 
 _ROOT = Path(__file__).parents[3]

@@ -1,67 +1,28 @@
-"""
-One batch of a round: a deployment is made, tortured while clients use it, and judged.
-
-Redis is a server of its own with its log on disk before it answers. Workers and servers are
-processes; each worker reaches Redis over a network of its own.
-"""
+"""One batch of a round: a deployment is made, tortured while clients use it, and judged."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import tempfile
 import time
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from internal.rdb.embedded import EmbeddedRedis
-from tests.support.chaos_process import processes_with
 from tests.support.chaos_round.book import Book
 from tests.support.chaos_round.clients import Clients
-from tests.support.chaos_round.fleet import Fleet, Nursery, Place, open_nursery
-from tests.support.chaos_round.hooks import Hooks, open_hooks
+from tests.support.chaos_round.ground import BatchPlan, Ground, open_ground
 from tests.support.chaos_round.judge import Verdict, expected_hooks, judge
-from tests.support.chaos_round.ledger import Ledger, read_ledger
-from tests.support.chaos_round.network import network_before
+from tests.support.chaos_round.ledger import read_ledger
 from tests.support.chaos_round.plan import TaskPlan, plan_strikes, plan_tasks
+from tests.support.chaos_round.rest import secrets_left, what_is_left
 from tests.support.chaos_round.strikes import Striker
-from tests.support.chaos_round.submitting import AWAY, Places
-from tests.support.chaos_site import Site, open_site
-from tests.support.deployment import free_port
-from tests.support.forge import Forge, open_forge
-from tests.support.keyleak import leaked_keys
-from tests.support.world import World, check_at_rest
+from tests.support.chaos_round.submitting import Places
 
-_ROOT = Path(__file__).parents[3]
-_WORKERS = 6
-_SERVERS = 2
-_SLOTS = 12
 _SETTLE_SECONDS = 300
 _HOOKS_SECONDS = 120
-_REST_SECONDS = 30
 _LAST_EVENTS = 6
-_NEW_FIELDS = ("permit", "admitted", "spent", "pause", "ran", "ran_usage")
-"""Of a run, and unknown to the release before."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BatchPlan:
-    """*seed* is that of the batch; *first* the number of its first task."""
-
-    seed: str
-    first: int
-    count: int
-    real_percent: int = 10
-    at_once: int = 100
-    """Tasks that are not finished at any time."""
-    old_tree: Path | None = None
-    """Another version of the project, which half of the workers run."""
-    keeps_all: bool = False
-    """Also the ledger and the logs of a clean batch."""
 
 
 class Stopwatch:
@@ -112,25 +73,10 @@ class BatchResult:
         return cls(**json.loads(text))
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Ground:
-    """Where a batch happens."""
-
-    plan: BatchPlan
-    site: Site
-    redis: EmbeddedRedis
-    forge: Forge
-    hooks: Hooks
-    fleet: Fleet
-    ledger: Ledger
-    ledgers: Path
-    servers: Sequence[str]
-
-
 async def run_batch(plan: BatchPlan, kept: Path) -> BatchResult:
     """Run it; the logs and the ledger of one that is not clean are moved to *kept*."""
     watch = Stopwatch()
-    async with _open_ground(plan) as ground:
+    async with open_ground(plan) as ground:
         book = Book()
         strikes = Striker(ground.fleet, ground.redis, ground.hooks, ground.ledger.write)
         watch.lap("starting")
@@ -149,85 +95,7 @@ async def run_batch(plan: BatchPlan, kept: Path) -> BatchResult:
     return result
 
 
-@asynccontextmanager
-async def _open_ground(plan: BatchPlan) -> AsyncGenerator[_Ground]:
-    async with AsyncExitStack() as stack:
-        directory = Path(
-            stack.enter_context(tempfile.TemporaryDirectory(prefix="cf-r-", dir="/tmp"))
-        )
-        redis = await stack.enter_async_context(EmbeddedRedis(directory))
-        site = await stack.enter_async_context(open_site(redis.url))
-        forge = stack.enter_context(open_forge(directory / "forge"))
-        hooks = await stack.enter_async_context(open_hooks(plan.seed))
-        ledgers, pulls = directory / "ledger", directory / "pulls"
-        ledgers.mkdir()
-        pulls.mkdir()
-        site.variables |= {
-            "CHAOS_LEDGER": str(ledgers),
-            "CHAOS_PULLS": str(pulls),
-            "CODEFORGE_GIT__PROVIDER_DOMAINS": '{"127.0.0.1": "github"}',
-            "CODEFORGE_WORKERS__CONCURRENCY": str(_SLOTS),
-            "CODEFORGE_WORKERS__GRACE_SECONDS": "2",
-            "CODEFORGE_WORKERS__ISOLATION": "none",
-            "CODEFORGE_WEBHOOKS__RETRY_COUNT": "8",
-            "CODEFORGE_WEBHOOKS__RETRY_DELAY": "0.5",
-            "CODEFORGE_QUEUE__REPO_CONCURRENCY": "16",
-            "CODEFORGE_LOGGING__LEVEL": "warning",
-        }
-        ledger = Ledger(ledgers)
-        fleet = Fleet(await _places(stack, plan, site, directory), ledger.write)
-        stack.push_async_callback(fleet.close)
-        await fleet.start()
-        servers = [place.environment["URL"] for place in fleet.of("server")]
-        yield _Ground(
-            plan=plan,
-            site=site,
-            redis=redis,
-            forge=forge,
-            hooks=hooks,
-            fleet=fleet,
-            ledger=ledger,
-            ledgers=ledgers,
-            servers=servers,
-        )
-
-
-async def _places(
-    stack: AsyncExitStack, plan: BatchPlan, site: Site, directory: Path
-) -> list[Place]:
-    new = await stack.enter_async_context(open_nursery(_ROOT, directory))
-    old = new
-    if plan.old_tree is not None:
-        old = await stack.enter_async_context(open_nursery(plan.old_tree, directory))
-    places: list[Place] = []
-    for number in range(_WORKERS + _SERVERS):
-        is_server = number >= _WORKERS
-        url = urlsplit(site.redis_url)
-        network = await stack.enter_async_context(network_before(url.path))
-        variables = {"REDIS__URL": f"redis://:{url.password}@127.0.0.1:{network.port}/0"}
-        nursery: Nursery = old if number % 2 and not is_server else new
-        home = f"server-{number}" if is_server else f"home-{number // 2}"
-        environment = site.environment(home, **variables)
-        if is_server:
-            port = free_port()
-            environment |= {
-                "CODEFORGE_SERVER__PORT": str(port),
-                "URL": f"http://127.0.0.1:{port}",
-            }
-        places.append(
-            Place(
-                name=f"{'server' if is_server else 'worker'}-{number}",
-                role="server" if is_server else "worker",
-                nursery=nursery,
-                environment=environment,
-                network=network,
-                log=directory / f"place-{number}.log",
-            )
-        )
-    return places
-
-
-async def _torture(ground: _Ground, book: Book, striker: Striker, watch: Stopwatch) -> list[str]:
+async def _torture(ground: Ground, book: Book, striker: Striker, watch: Stopwatch) -> list[str]:
     """All clients live while everything is struck; what had not ended in time, in words."""
     plan = ground.plan
     places = Places(servers=ground.servers, hook_url=ground.hooks.url, hosted_url=ground.forge.url)
@@ -275,7 +143,7 @@ async def _begin_all(
     return lives
 
 
-async def _describe(ground: _Ground, unfinished: Sequence[tuple[str, str]]) -> list[str]:
+async def _describe(ground: Ground, unfinished: Sequence[tuple[str, str]]) -> list[str]:
     world = await ground.site.world()
     said: list[str] = []
     for tenant, task in unfinished:
@@ -284,61 +152,25 @@ async def _describe(ground: _Ground, unfinished: Sequence[tuple[str, str]]) -> l
     return said or ["a client waits for a viewer or an answer"]
 
 
-async def _come_to_rest(ground: _Ground, book: Book, watch: Stopwatch) -> list[str]:
+async def _come_to_rest(ground: Ground, book: Book, watch: Stopwatch) -> list[str]:
     """Wait for the last webhooks, let all workers leave, and look what is left; what is wrong."""
+    hooks = ground.hooks
     wanted = expected_hooks(await ground.site.world(), book)
-    await ground.hooks.until(wanted, seconds=_HOOKS_SECONDS)
+    await hooks.until(wanted, seconds=_HOOKS_SECONDS)
     watch.lap("until all were told")
-    missing = wanted - ground.hooks.bodies.keys()
+    missing = wanted - hooks.bodies.keys()
     wrong = [f"webhook {name} never arrived" for name in sorted(missing)]
-    wrong += [f"webhook {name} is of no event" for name in ground.hooks.bodies.keys() - wanted]
-    changed = [name for name, bodies in ground.hooks.bodies.items() if len(bodies) > 1]
+    wrong += [f"webhook {name} is of no event" for name in hooks.bodies.keys() - wanted]
+    changed = [name for name, bodies in hooks.bodies.items() if len(bodies) > 1]
     wrong += [f"webhook {name} came with different bodies" for name in changed]
     await ground.fleet.leave("worker")
-    return wrong + await _leftovers(ground)
-
-
-async def _leftovers(ground: _Ground) -> list[str]:
-    """What Redis and this machine still hold that no finished task needs."""
-    site, left = ground.site, list[str]()
-    deadline = time.monotonic() + _REST_SECONDS
-    while True:
-        left = await _look_for_leftovers(site, is_mixed=ground.plan.old_tree is not None)
-        if not left or time.monotonic() > deadline:
-            return left
-        await asyncio.sleep(0.5)
-
-
-async def _look_for_leftovers(site: Site, *, is_mixed: bool) -> list[str]:
-    try:
-        await site.core.queue.reap(home_grace_seconds=60)
-        leaked = await leaked_keys(site.core.redis)
-        world = await site.world()
-        if is_mixed:
-            _forget_new_fields(world)
-        check_at_rest(world)
-    except AssertionError as error:
-        return [f"not at rest: {error}"]
-    except AWAY as error:
-        return [f"not at rest: {error}"]
-    left = [f"key {key} is left" for key in leaked]
-    left += [f"webhook {name} waits" for name in world.get("outbox")]
-    homes = [
-        site.home_id(path.name) for path in site.directory.iterdir() if path.name[:5] == "home-"
-    ]
-    alive = [line for home in homes for line in processes_with(f"CODEFORGE_RUN={home}.")]
-    return left + [f"process {line} is left" for line in alive]
-
-
-def _forget_new_fields(world: World) -> None:
-    """A script of before leaves what it does not know; whoever reads it sees whose it was."""
-    for task in world.tasks.values():
-        for name in _NEW_FIELDS:
-            task.pop(name, None)
+    wrong += await what_is_left(ground.site, is_mixed=ground.plan.old_tree is not None)
+    wrong += await asyncio.to_thread(secrets_left, ground.ledgers.parent)
+    return wrong
 
 
 def _result(
-    ground: _Ground, book: Book, striker: Striker, verdict: Verdict, watch: Stopwatch
+    ground: Ground, book: Book, striker: Striker, verdict: Verdict, watch: Stopwatch
 ) -> BatchResult:
     for pull in ground.forge.pulls:
         verdict.pulls[pull.head] += 1
@@ -364,7 +196,7 @@ def _result(
     )
 
 
-def _keep(ground: _Ground, kept: Path) -> None:
+def _keep(ground: Ground, kept: Path) -> None:
     """The ledger and the logs, for whoever looks what happened."""
     kept.mkdir(parents=True, exist_ok=True)
     for file in [*ground.ledgers.parent.glob("*.log"), *ground.ledgers.iterdir()]:

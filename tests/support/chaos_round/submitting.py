@@ -23,6 +23,7 @@ from tests.support.hosts.double import TOKEN
 AWAY = (RedisError, OSError, Unavailable, httpx2.TransportError)
 """No answer, or one that says to come back."""
 
+MODEL_KEY = "canary-model-key-0123456789abcdef"
 REAL_PROMPT = "say hello\nwrite mine.txt: x\nsleep 0.1\nsay done"
 
 _PAUSE_SECONDS = 0.2
@@ -140,7 +141,7 @@ class Submitter:
             labels=labels,
             callback_url=self._places.hook_url if plan.has_callback else None,
             access_token=token,
-            ai_api_key=f"chaos-key-{plan.repository}" if plan.kind == "quota" else None,
+            ai_api_key=f"{MODEL_KEY}-{plan.repository}" if plan.kind == "quota" else None,
             dedup=_dedup(plan),
         )
 
