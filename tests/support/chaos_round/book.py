@@ -38,5 +38,6 @@ class Book:
     accepted: dict[str, Accepted] = field(default_factory=dict[str, Accepted])
     calls: Counter[str] = field(default_factory=Counter[str])
     """What was asked for, by its name; `duplicates` among them."""
+    doubled: list[str] = field(default_factory=list[str])
     wrong: list[str] = field(default_factory=list[str])
     """What no client may be told."""

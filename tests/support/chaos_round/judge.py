@@ -51,7 +51,7 @@ class Verdict:
 
 def judge(world: World, ledger: Sequence[Line], book: Book) -> Verdict:
     """Look at everything once."""
-    verdict = Verdict(wrong=list(book.wrong))
+    verdict = Verdict(doubled=list(book.doubled), wrong=list(book.wrong))
     claims = _claims(ledger)
     strangers = set(world.tasks) - {task.ref for task in book.accepted.values()}
     verdict.doubled += [f"{ref} was made, but its client has another" for ref in sorted(strangers)]

@@ -60,7 +60,8 @@ class Network:
     def _cut(self) -> None:
         for writer, task in list(self._open.items()):
             raw: socket.socket = writer.get_extra_info("socket")
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            with contextlib.suppress(OSError, ValueError):  # it is closed already
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()
             task.cancel()
 

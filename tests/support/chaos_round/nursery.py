@@ -51,6 +51,7 @@ class Nursery:
         self._door = door
         self._buffer = b""
         self._waiting: dict[socket.socket, int] = {}
+        self._draining: dict[socket.socket, int] = {}
 
     def serve(self) -> None:
         """Until stdin ends."""
@@ -78,16 +79,17 @@ class Nursery:
     def _fork_alone(self) -> None:
         asker, _ = self._door.accept()
         with asker.makefile("rb") as lines:
-            order = json.loads(lines.readline())
+            line = lines.readline()
+        if not line:  # its worker was killed just then
+            return
+        order = json.loads(line)
         self._waiting[asker] = _fork("alone", order, order["CHAOS_LOG"])
 
     def _stop_alone(self, asker: socket.socket) -> None:
         """It was told to end, or was killed: what it stands for drains."""
-        asker.setblocking(False)
-        with contextlib.suppress(OSError):
-            asker.recv(1)
+        self._draining[asker] = pid = self._waiting.pop(asker)
         with contextlib.suppress(ProcessLookupError):
-            os.kill(self._waiting.pop(asker), signal.SIGTERM)
+            os.kill(pid, signal.SIGTERM)
 
     def _bury(self) -> None:
         while True:
@@ -98,9 +100,10 @@ class Nursery:
             if pid == 0:
                 return
             _say(ended=pid, status=os.waitstatus_to_exitcode(status))
-            for asker in [asker for asker, alone in self._waiting.items() if alone == pid]:
-                del self._waiting[asker]
-                asker.close()
+            for askers in (self._waiting, self._draining):
+                for asker in [asker for asker, alone in askers.items() if alone == pid]:
+                    del askers[asker]
+                    asker.close()
 
 
 def main() -> None:

@@ -141,14 +141,16 @@ async def _act(ledger: Ledger, run: Run) -> Ended:
     task, claim = run.claim.task, run.claim.claim
     script = json.loads(task.current_prompt or task.prompt)
     for number in range(script["steps"]):
-        stopped = await _until_step(run.hold, script["pause"])
+        await asyncio.wait({run.hold.stopped}, timeout=script["pause"])
+        # What an agent has said before it stood still is read when its worker goes on.
+        run.recorder.add(new_event("stream", "text", {"text": f"to {number}", "claim": claim}))
+        stopped = await _until_step(run.hold)
         if isinstance(stopped, Stop):
             result = AgentResult(ending=Ending.STOPPED, text=claim)
             return Ended(result=result, stopped=stopped, log_tail="")
         ledger.write("step", at=stopped, task=task.id, claim=claim)
         if script["end"] == "poison":
             os.kill(os.getpid(), signal.SIGKILL)
-        run.recorder.add(new_event("stream", "text", {"text": f"step {number}", "claim": claim}))
         await run.recorder.room()
     return Ended(result=_result(run.claim, script["end"]), stopped=None, log_tail="")
 
@@ -166,10 +168,8 @@ def _result(claim: Claim, end: str) -> AgentResult:
     return AgentResult(ending=ending, text=claim.claim, message="as planned", usage=usage, **more)
 
 
-async def _until_step(hold: Hold, pause: float) -> Stop | float:
+async def _until_step(hold: Hold) -> Stop | float:
     """Why the run must end, or when its next step was allowed."""
-    if not hold.stopped.done():
-        await asyncio.wait({hold.stopped}, timeout=pause)
     while not hold.stopped.done():
         now = time.monotonic()
         if now < hold.lease_end - _MARGIN_SECONDS:

@@ -62,7 +62,7 @@ class Submitter:
             self._book.calls["rejected by its dedup key"] += 1
             return None
         if len(ids) > 1:
-            self._book.wrong.append(f"one key made {len(ids)} tasks: {sorted(ids)}")
+            self._book.doubled.append(f"one key made {len(ids)} tasks: {sorted(ids)}")
         task = Accepted(id=min(ids), plan=plan)
         return self._book.accepted.setdefault(task.id, task)
 
