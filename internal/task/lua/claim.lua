@@ -3,6 +3,7 @@
 -- -> {'task', {field, value, ...}} the whole hash as it is now | {'none'} | {'held'} there is work, not for this worker:
 --    it is throttled or isolated | {'again'} 64 steps were not enough: call again
 local worker, home, token, claim, lease, lane = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+local STARVES = 600000                                          -- ms a run may wait behind higher priorities of its tenant
 local STEPS = 64                                                -- tasks parked, or entries put right, by one call
 
 local known = redis.call('GET', P .. 'claim:' .. token)         -- the same call after a lost reply
@@ -49,6 +50,22 @@ local function head_of(tenant, suffixes)
         end
         break
       end
+    end
+  end
+  return found
+end
+
+-- A run that higher priorities of its tenant have kept waiting too long, the oldest: about each eighth claim is for one.
+-- Multiples of the golden ratio spread evenly whatever the steps of virtual time are, so nobody has to count.
+local function starved_of(tenant, virtual_time, suffixes)
+  if virtual_time * 0.6180339887 % 1 < 0.875 then return end
+  local found, since = nil, NOW - STARVES
+  for _, suffix in ipairs(suffixes) do
+    for prio = 0, 2 do
+      local list = list_key(lane, suffix, tenant, prio)
+      local id = redis.call('LINDEX', list, 0)
+      local age = id and age_of(tenant, id)
+      if id and age < since then found, since = {id = id, suffix = suffix, prio = prio, list = list}, age end
     end
   end
   return found
@@ -136,7 +153,7 @@ for _ = 1, STEPS do
   local tenant, virtual_time, suffixes = next_tenant()
   if not tenant then return {'none'} end
   if tenant ~= true then
-    local head = head_of(tenant, suffixes)
+    local head = starved_of(tenant, virtual_time, suffixes) or head_of(tenant, suffixes)
     local t = head and serve(tenant, head, virtual_time, suffixes)
     if is_held then
       pass_the_baton(suffixes)
