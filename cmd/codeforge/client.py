@@ -87,8 +87,11 @@ class Client:
         """`{tasks, next_cursor}`; filters as `GET /tasks` has them."""
         return self._call("GET", "/tasks", params=filters)
 
-    def instruct(self, task: str, prompt: str) -> Document:
-        return self._call("POST", _at("tasks", task, "instruct"), json={"prompt": prompt})
+    def instruct(
+        self, task: str, prompt: str, config: Mapping[str, float] | None = None
+    ) -> Document:
+        body = {"prompt": prompt, **({"config": dict(config)} if config else {})}
+        return self._call("POST", _at("tasks", task, "instruct"), json=body)
 
     def cancel(self, task: str) -> Document:
         return self._call("POST", _at("tasks", task, "cancel"))

@@ -300,8 +300,15 @@ class BreakerSettings(Section):
     longest_pause_seconds: Seconds = Field(default=600, gt=0)
 
 
+class BudgetSettings(Section):
+    tool_seconds: Seconds = Field(default=0, ge=0)
+    warn_share: float = Field(default=0.8, gt=0, le=1)
+    prices_file: str = ""
+
+
 class ControlSettings(Section):
     policy: str = ""
+    budget: BudgetSettings = BudgetSettings()
     tenants: Annotated[dict[_TenantName, TenantShareSettings], Table] = {}
     repositories: Annotated[dict[str, ShareSettings], Table] = {}
     agents: Annotated[dict[_AgentName, ShareSettings], Table] = {}

@@ -51,6 +51,9 @@ class Budget:
         )
 
 
+UNLIMITED = Budget()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Used:
     """What was used so far: turns of the attempt, tokens and USD of the task, the longest tool."""
@@ -104,6 +107,20 @@ def find_used_up(budget: Budget, used: Used) -> Standing | None:
 def to_warn(all_: Iterable[Standing], share: float) -> list[Standing]:
     """Those of which *share* is used, and not yet all."""
     return [row for row in all_ if not row.is_exceeded and row.used >= share * row.limit]
+
+
+def members_of(standing: Standing) -> dict[str, object]:
+    """
+    A budget as events and failures tell it.
+
+    A budget of all tenants together is told without numbers: what others spend is theirs.
+    """
+    told: dict[str, object] = {"budget": standing.budget}
+    if standing.scope:
+        told["scope"] = standing.scope
+    if not standing.scope.startswith("agent:"):
+        told |= {"used": standing.used, "limit": standing.limit}
+    return told
 
 
 _OF_TASK = (MAX_BUDGET_USD, MAX_TOKENS)

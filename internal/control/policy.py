@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from internal.control.breaker import BreakerRule
+from internal.control.budget import UNLIMITED, Budget
 from internal.control.escalation import Escalation, EscalationRule, ScopeKind, Signal
 from internal.control.gate import Gate, gates_for
 from internal.control.outcome import OutcomePolicy, OutcomeRules
@@ -81,6 +82,14 @@ class Policy(OutcomePolicy, Protocol):
         """Whether new work is taken under *load*."""
         ...
 
+    def budget(self, run: RunFacts) -> Budget:
+        """
+        What *run* may use at most, and how long a tool call may take unless the task says so.
+
+        A task can be tighter; what it has used before counts.
+        """
+        ...
+
 
 class SettingsPolicy:
     """What the settings say. *repositories* are named by the key of their URL."""
@@ -94,7 +103,9 @@ class SettingsPolicy:
         escalation: Escalation | None = None,
         pressure: Pressure | None = None,
         outcomes: OutcomeRules | None = None,
+        budget: Budget = UNLIMITED,
     ) -> None:
+        self._budget = budget
         self._escalation = escalation or Escalation()
         self._pressure = pressure or Pressure()
         self._outcomes = outcomes or OutcomeRules()
@@ -136,6 +147,11 @@ class SettingsPolicy:
     def breaker(self, key: str) -> BreakerRule:
         """See `OutcomePolicy`."""
         return self._outcomes.breaker(key)
+
+    def budget(self, run: RunFacts) -> Budget:
+        """The same for all."""
+        del run
+        return self._budget
 
 
 def _limits(owner: str, share: Share) -> Iterator[tuple[str, float]]:

@@ -60,6 +60,7 @@ def _try(name: str, policy: Policy) -> None:
         policy.retry(Failed(kind=FailureClass.PASSING, repeats=0))
         policy.quota_wait(UsedUp(seconds=None, waits=0, has_next=False))
         rule = cast("object", policy.breaker(agent_key("demo")))
+        policy.budget(_SOMEBODY)
         limits = {field: float(limit) for field, limit in policy.limits().items()}
     except Exception as error:
         raise _broken(name, f"{type(error).__name__}: {error}") from error

@@ -156,6 +156,7 @@ def stats_document(stats: Stats) -> Json:
             "input_tokens": stats.input_tokens,
             "output_tokens": stats.output_tokens,
             "cost_usd": stats.cost_usd,
+            "unpriced_tokens": stats.unpriced_tokens,
         },
     }
 

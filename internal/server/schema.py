@@ -25,7 +25,15 @@ from internal.server.deps import TaskRules
 from internal.server.fields import Body, http_url, key_name, printable_ascii, rules_of
 from internal.server.schema_mcp import MAX_SERVERS, McpServerBody, distinct_names
 from internal.server.schema_pulls import PullRequestBody
-from internal.task.model import Dedup, DedupPolicy, Priority, TaskConfig, TaskSpec, Tenant
+from internal.task.model import (
+    ConfigChanges,
+    Dedup,
+    DedupPolicy,
+    Priority,
+    TaskConfig,
+    TaskSpec,
+    Tenant,
+)
 
 _MAX_INT = 2**31 - 1
 _MAX_LABELS = 16
@@ -119,6 +127,10 @@ Label = Annotated[str, StringConstraints(max_length=64)]
 Secret = Annotated[str, StringConstraints(max_length=4_096), AfterValidator(printable_ascii)]
 Model = Annotated[str, StringConstraints(max_length=256), AfterValidator(printable_ascii)]
 Int = Annotated[int, BeforeValidator(_whole)]
+Count = Annotated[Int, Field(gt=0, le=_MAX_INT)]
+Usd = Annotated[float, Field(gt=0)]
+Tokens = Annotated[Int, Field(gt=0, le=10**12)]
+ToolSeconds = Annotated[Int, Field(ge=0, le=_MAX_INT)]
 
 
 class TaskConfigBody(Body):
@@ -126,11 +138,13 @@ class TaskConfigBody(Body):
 
     cli: Annotated[str, AfterValidator(_unless_empty(_check_agent))] | None = None
     timeout_seconds: Int | None = None
-    silence_seconds: Annotated[Int, Field(gt=0, le=_MAX_INT)] | None = None
+    silence_seconds: Count | None = None
     ai_model: Model | None = None
     ai_api_key: Secret | None = None
-    max_turns: Annotated[Int, Field(gt=0, le=_MAX_INT)] | None = None
-    max_budget_usd: Annotated[float, Field(gt=0)] | None = None
+    max_turns: Count | None = None
+    max_budget_usd: Usd | None = None
+    max_tokens: Tokens | None = None
+    tool_seconds: ToolSeconds | None = None
     target_branch: Annotated[str, AfterValidator(_unless_empty(_check_branch))] | None = None
     mcp_servers: (
         Annotated[
@@ -198,10 +212,29 @@ class InputTask(NewTask):
     correlation_id: Annotated[str, StringConstraints(min_length=1, max_length=128)] | None = None
 
 
+class InstructConfig(Body):
+    """`config` of an instruction: limits that hold from then on."""
+
+    timeout_seconds: Int | None = None
+    silence_seconds: Count | None = None
+    max_turns: Count | None = None
+    max_budget_usd: Usd | None = None
+    max_tokens: Tokens | None = None
+    tool_seconds: ToolSeconds | None = None
+
+
 class Instruct(Body):
     """The body of `POST /tasks/{id}/instruct`."""
 
     prompt: Prompt
+    config: InstructConfig | None = None
+
+    def changes(self, rules: TaskRules) -> ConfigChanges | None:
+        """What the service takes: times clamped as for a new task; None when nothing changes."""
+        given = self.config.model_dump(exclude_none=True) if self.config else {}
+        if "timeout_seconds" in given:
+            given["timeout_seconds"] = _timeout(given["timeout_seconds"], rules)
+        return ConfigChanges(**given) if given else None
 
 
 class Empty(Body):
@@ -209,19 +242,24 @@ class Empty(Body):
 
 
 def _config(body: TaskConfigBody, rules: TaskRules) -> TaskConfig:
-    timeout = body.timeout_seconds
-    if timeout is None or timeout <= 0:
-        timeout = rules.default_timeout_seconds
     return TaskConfig(
         cli=body.cli or rules.default_agent,
-        timeout_seconds=min(timeout, rules.max_timeout_seconds),
+        timeout_seconds=_timeout(body.timeout_seconds, rules),
         silence_seconds=body.silence_seconds or rules.silence_seconds,
         ai_model=body.ai_model or None,
         max_turns=body.max_turns,
         max_budget_usd=body.max_budget_usd,
         retries=body.retries or None,
+        max_tokens=body.max_tokens,
+        tool_seconds=body.tool_seconds or None,
         target_branch=body.target_branch or None,
         mcp_servers=tuple(server.server().shown() for server in body.mcp_servers or ()),
         auto_create_pr=bool(body.auto_create_pr),
         pr=body.pr.options() if body.pr else None,
     )
+
+
+def _timeout(wanted: int | None, rules: TaskRules) -> int:
+    if wanted is None or wanted <= 0:
+        wanted = rules.default_timeout_seconds
+    return min(wanted, rules.max_timeout_seconds)

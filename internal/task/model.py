@@ -10,12 +10,13 @@ and UTC, durations seconds, sizes bytes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, NewType
 
 from internal.agent.model import NO_USAGE, Usage
+from internal.control.budget import Budget
 from internal.git.model import Changes
 from internal.mcp.model import McpServer, ShownServer
 from internal.task.pullrequest import PullRequestOptions
@@ -84,6 +85,32 @@ class TaskConfig:
     """How often a run repeats when the agent itself fails; None: not at all."""
     pr: PullRequestOptions | None = None
     """What every pull request of the task is like, unless its create-pr says otherwise."""
+
+    @property
+    def budget(self) -> Budget:
+        """What the task itself wants to use at most."""
+        return Budget(
+            max_turns=self.max_turns,
+            max_tokens=self.max_tokens,
+            max_budget_usd=self.max_budget_usd,
+            tool_seconds=self.tool_seconds,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigChanges:
+    """What an instruction may change of a task's config, from then on; None leaves it as it is."""
+
+    timeout_seconds: int | None = None
+    silence_seconds: int | None = None
+    max_turns: int | None = None
+    max_budget_usd: float | None = None
+    max_tokens: int | None = None
+    tool_seconds: int | None = None
+
+    def applied_to(self, config: TaskConfig) -> TaskConfig:
+        """*config* with the changes."""
+        return replace(config, **{k: v for k, v in asdict(self).items() if v is not None})
 
 
 class DedupPolicy(StrEnum):
@@ -274,8 +301,6 @@ class Claim:
     """The span of the request that queued the run."""
     queued_seconds: float | None = None
     """How long the run stood in the queue; None when this is not its first attempt."""
-    day_budgets: bool = False
-    """Whether a day budget of its tenant, repository or agent stands above it."""
     lost_work: bool = False
     """
     The work this run should start from is lost: start from the base commit, with a rebuilt prompt.

@@ -436,9 +436,6 @@ def _claim(fields: dict[str, str], home: str, lane: Lane) -> Claim:
         pr_options=decode_options(fields.get("pr_options")),
         traceparent=fields.get("traceparent"),
         queued_seconds=_queued_seconds(fields),
-        day_budgets=any(
-            line.startswith("budget ") for line in fields.get("gates", "").splitlines()
-        ),
         lost_work=fields.get("lost_work") == "1",
         ran_seconds=int(fields.get("ran", 0)) / 1000,
     )

@@ -13,7 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC
 
+from internal.agent.usage import budget_tokens
 from internal.clock import Clock
+from internal.control.budget import Used, find_used_up, members_of
 from internal.control.gate import encode_gates
 from internal.control.policy import Policy
 from internal.crypto.box import Box
@@ -21,13 +23,13 @@ from internal.errors import Conflict, NotFound
 from internal.fault import fault_point
 from internal.ids import random_token, sortable_id
 from internal.task import diffstore
-from internal.task.codec import decode_task
+from internal.task.codec import decode_task, encode_config
 from internal.task.diffstore import StoredDiff
 from internal.task.event import StoredEvent
 from internal.task.eventlog import EventLog
 from internal.task.facts import run_facts
 from internal.task.listing import TaskFilter, TaskPage, list_tasks
-from internal.task.model import Task, TaskSpec, Tenant, Work
+from internal.task.model import ConfigChanges, Task, TaskConfig, TaskSpec, Tenant, Work
 from internal.task.ops import OpKind, Ops
 from internal.task.state import FINISHED, State
 from internal.task.store import Backlog, Reply, TaskStore
@@ -56,6 +58,7 @@ class Stats:
     input_tokens: int
     output_tokens: int
     cost_usd: float
+    unpriced_tokens: int
 
 
 class TaskService:
@@ -176,15 +179,28 @@ class TaskService:
             self._store, tenant, wanted, limit=limit, cursor=cursor, window=self._search_window
         )
 
-    async def instruct(self, tenant: Tenant, task: str, prompt: str) -> Task:
+    async def instruct(
+        self, tenant: Tenant, task: str, prompt: str, changes: ConfigChanges | None = None
+    ) -> Task:
         """
         Queue a follow-up; the task is `awaiting_instruction` when this returns.
 
+        *changes* of its config hold from now on.
+
         Raises:
-            NotFound, Conflict (it is not finished).
+            NotFound, Conflict (it is not finished, or its budget is used up).
         """
-        gates = self._gates(await self.get(tenant, task))
-        reply = await self._store.instruct(f"{tenant}/{task}", random_token(), prompt, gates)
+        known = await self.get(tenant, task)
+        config = changes.applied_to(known.config) if changes else known.config
+        _check_budget(known, config)
+        gates = self._gates(known)
+        reply = await self._store.instruct(
+            f"{tenant}/{task}",
+            random_token(),
+            prompt,
+            gates,
+            config=encode_config(config) if changes else "",
+        )
         self._judge(reply, "instructed")
         return await self.get(tenant, task)
 
@@ -193,10 +209,14 @@ class TaskService:
         Queue the failed iteration again, from the work before it; *only_letter*: a dead letter.
 
         Raises:
-            NotFound, Conflict (it did not fail).
+            NotFound, Conflict (it did not fail, or its budget is used up).
         """
-        ref, gates = f"{tenant}/{task}", self._gates(await self.get(tenant, task))
-        reply = await self._store.retry(ref, random_token(), gates, only_letter=only_letter)
+        known = await self.get(tenant, task)
+        _check_budget(known, known.config)
+        gates = self._gates(known)
+        reply = await self._store.retry(
+            f"{tenant}/{task}", random_token(), gates, only_letter=only_letter
+        )
         self._judge(reply, "retried")
         return await self.get(tenant, task)
 
@@ -298,7 +318,8 @@ class TaskService:
             queue_oldest_seconds=waited,
             input_tokens=int(usage.get("input_tokens", 0)),
             output_tokens=int(usage.get("output_tokens", 0)),
-            cost_usd=float(usage.get("cost_usd", 0)),
+            cost_usd=max(0.0, round(float(usage.get("cost_usd", 0)), 6)),
+            unpriced_tokens=int(usage.get("unpriced_tokens", 0)),
         )
 
     def is_over(self, task: Task, last_sent: int) -> bool:
@@ -323,6 +344,21 @@ class TaskService:
         if reply.word == "illegal":
             raise Conflict(f"The task is {reply.rest[0]}; it cannot be {participle} now.")
         return reply
+
+
+def _check_budget(task: Task, config: TaskConfig) -> None:
+    """
+    Refuse another run of a finished task that could use nothing.
+
+    Raises:
+        Conflict: says which budget is used up.
+    """
+    used = Used(tokens=budget_tokens(task.usage_total), usd=task.usage_total.cost_usd)
+    over = find_used_up(config.budget, used)
+    if over is not None and task.status in FINISHED:
+        told = f"used {over.used:g} of {over.limit:g}; instruct with a higher config.{over.budget}"
+        message = f"The budget config.{over.budget} is used up ({told})."
+        raise Conflict(message, code="budget_exceeded", **members_of(over))
 
 
 def _reused(message: str) -> Conflict:

@@ -81,9 +81,12 @@ class TaskStore:
         script = scripts.ENQUEUE_ONCE if "dedup" in fields else scripts.ENQUEUE
         return await self._write(script, flat)
 
-    async def instruct(self, ref: str, operation: str, prompt: str, gates: str) -> Reply:
-        """INSTRUCT; words: ok (iteration), illegal (state), missing."""
-        return await self._write(scripts.INSTRUCT, [ref, operation, prompt, gates, _trace()])
+    async def instruct(
+        self, ref: str, operation: str, prompt: str, gates: str, *, config: str = ""
+    ) -> Reply:
+        """INSTRUCT, with another *config* from now on; words: ok (iteration), illegal, missing."""
+        args = [ref, operation, prompt, gates, _trace(), config]
+        return await self._write(scripts.INSTRUCT, args)
 
     async def retry(
         self, ref: str, operation: str, gates: str, *, only_letter: bool = False

@@ -29,6 +29,7 @@ from internal.agent.model import (
 )
 from internal.agent.run import AgentRun, RunOptions, run_agent
 from internal.clock import Clock
+from internal.control.budget import Standing
 from internal.control.escalation import Signal
 from internal.errors import CodeforgeError, disk_errors
 from internal.fault import fault_point
@@ -98,7 +99,7 @@ class Ended:
     """How the agent ended; `stopped` says who ended it, None when it did by itself."""
 
     result: AgentResult
-    stopped: Stop | LimitKind | None
+    stopped: Stop | LimitKind | Standing | None
     log_tail: str
     frozen_seconds: float = 0.0
     repeated: tuple[str, int] | None = None
@@ -235,7 +236,7 @@ class AgentHost:
         ):
             request = replace(request, reporting=_reporting(collector, run.claim.task))
             repeats = self._repeats(run, options)
-            watched = replace(options, observe=_both(repeats.see, observe))
+            watched = replace(options, observe=_all(run.spending.see, repeats.see, observe))
             ended = await self._run(agent, request, run, watched, repeats)
             tell_result(current, ended.result)
             return ended
@@ -271,7 +272,10 @@ class AgentHost:
 
     async def _watch(self, started: AgentRun, run: Run, repeats: Repeats) -> Ended:
         run.hold.attach(started.process.hold_lease)
-        decided: asyncio.Future[Stop | LimitKind] = asyncio.get_running_loop().create_future()
+        run.spending.begin(started)
+        decided: asyncio.Future[Stop | LimitKind | Standing] = (
+            asyncio.get_running_loop().create_future()
+        )
         guard = asyncio.create_task(self._guard(started, run, decided, repeats))
         try:
             on_answer = run.on_answer
@@ -282,6 +286,7 @@ class AgentHost:
                 run.recorder.add(from_agent(event))
                 await run.recorder.room()
             result = await started.result()
+            run.spending.settle(result.usage)
         finally:
             run.hold.detach()
             guard.cancel()  # an ending that has begun goes on without it
@@ -299,7 +304,11 @@ class AgentHost:
         )
 
     def _note_end(
-        self, started: AgentRun, run: Run, stopped: Stop | LimitKind | None, result: AgentResult
+        self,
+        started: AgentRun,
+        run: Run,
+        stopped: Stop | LimitKind | Standing | None,
+        result: AgentResult,
     ) -> None:
         if stopped is LimitKind.SILENCE:
             seconds = run.limits.silence_seconds
@@ -314,32 +323,31 @@ class AgentHost:
         self,
         started: AgentRun,
         run: Run,
-        decided: asyncio.Future[Stop | LimitKind],
+        decided: asyncio.Future[Stop | LimitKind | Standing],
         repeats: Repeats,
     ) -> None:
         """Wait for a reason to end the agent, say it, and end the agent."""
         watching = asyncio.create_task(watch(started.process, run.limits, self._clock))
-        first: set[asyncio.Future[Any]] = {watching, run.hold.stopped, repeats.reached}
+        spending = asyncio.create_task(run.spending.watch())
+        first: set[asyncio.Future[Any]] = {watching, spending, run.hold.stopped, repeats.reached}
         try:
             await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
         finally:
             watching.cancel()
-        reason: Stop | LimitKind = LimitKind.REPEATS
-        if run.hold.stopped.done():
-            reason = run.hold.stopped.result()
-        elif watching.done():
-            reason = watching.result()
+            spending.cancel()
+        reason = _first(run.hold.stopped, watching, spending)
         decided.set_result(reason)
-        log.info("agent.ending", reason=reason.value)
+        word = reason.budget if isinstance(reason, Standing) else reason.value
+        log.info("agent.ending", reason=word)
         if reason in {Stop.FENCED, Stop.OUTAGE}:
             await started.process.kill()
         else:
-            await self._end(started, run, reason)
+            await self._end(started, run, word)
 
-    async def _end(self, started: AgentRun, run: Run, reason: Stop | LimitKind) -> None:
+    async def _end(self, started: AgentRun, run: Run, reason: str) -> None:
         began = self._clock.monotonic()
         try:
-            await started.process.end(reason.value)
+            await started.process.end(reason)
         finally:  # the run does not wait for this when nothing is left
             took = self._clock.monotonic() - began
             if took > self._settings.watch.slow_end_seconds:
@@ -381,13 +389,27 @@ class AgentHost:
         return self._configured.get(name, AgentSettings())
 
 
-def _both(see: Observe, also: Observe | None) -> Observe:
-    def both(event: AgentEvent) -> None:
-        see(event)
-        if also is not None:
-            also(event)
+def _first(
+    stopped: asyncio.Future[Stop],
+    watching: asyncio.Future[LimitKind],
+    spending: asyncio.Future[Standing],
+) -> Stop | LimitKind | Standing:
+    """Of those that are done; what was asked for goes before what was measured."""
+    if stopped.done():
+        return stopped.result()
+    if watching.done():
+        return watching.result()
+    return spending.result() if spending.done() else LimitKind.REPEATS
 
-    return both
+
+def _all(*observers: Observe | None) -> Observe:
+    asked = [observe for observe in observers if observe is not None]
+
+    def see(event: AgentEvent) -> None:
+        for observe in asked:
+            observe(event)
+
+    return see
 
 
 def _reporting(collector: Collector | None, task: Task) -> Reporting | None:

@@ -18,6 +18,7 @@ import structlog
 from internal.agent.base import Agent
 from internal.agent.model import AgentRequest, Ending
 from internal.clock import Clock
+from internal.control.budget import Standing, members_of
 from internal.control.escalation import RuleOf, encode_rules
 from internal.control.outcome import OutcomePolicy
 from internal.errors import CodeforgeError, Fenced
@@ -32,13 +33,14 @@ from internal.telemetry.tracing import span
 from internal.worker import failure as failures
 from internal.worker.admission import Admission, Admitted
 from internal.worker.agents import AgentHost, Ended
+from internal.worker.budgets import Budgets
 from internal.worker.keep import keep_work
 from internal.worker.lease import Hold, Stop
 from internal.worker.patience import until_answered, until_written
 from internal.worker.prepare import Prepared, Preparer
 from internal.worker.prompt import GO_ON, prompt_of, rebuilt_prompt
 from internal.worker.recorder import Recorder
-from internal.worker.report import End, HandBack, Parked, Suspended, run_reported
+from internal.worker.report import End, HandBack, Parked, Suspended, run_reported, with_usage
 from internal.worker.retries import Retries
 from internal.worker.run import Run
 from internal.worker.secrets import Secrets, SecretSource
@@ -76,6 +78,7 @@ class Executor:
         secrets: SecretSource,
         admission: Admission,
         policy: OutcomePolicy,
+        budgets: Budgets,
         clock: Clock,
         rule_of: RuleOf,
     ) -> None:
@@ -84,6 +87,7 @@ class Executor:
         self._workspaces = workspaces
         self._agents = agents
         self._secrets = secrets
+        self._budgets = budgets
         self._clock = clock
         self._rule_of = rule_of
         self._admission = admission
@@ -94,16 +98,21 @@ class Executor:
         """Run one claim to its reported end; only cancellation gets out, the task handed back."""
 
         async def attempt(recorder: Recorder) -> End:
+            spending = self._budgets.open(claim, recorder.add)
             run = Run(
                 claim=claim,
                 hold=hold,
                 recorder=recorder,
                 limits=self._limits(claim),
+                spending=spending,
                 signals=Signals(recorder),
             )
-            end = await self._attempt(run)
+            try:
+                end = await self._attempt(run)
+            finally:
+                await spending.close()
             await self._tell_signals(run)
-            return end
+            return with_usage(end, spending.usage)
 
         if not await run_reported(self._queue, claim, attempt):
             await self._clean(claim)
@@ -150,6 +159,8 @@ class Executor:
 
     async def _steps(self, run: Run, agent: Agent, admitted: Admitted) -> End:
         """Prepare, run, keep; every early end is an exception."""
+        if over := run.spending.find_used_up():
+            return self._over_budget(run, over, Outcome())
         secrets = admitted.secrets
         step = self._preparer.prepare(run.claim, agent, run.recorder, token=secrets.access_token)
         began = self._clock.monotonic()
@@ -189,7 +200,7 @@ class Executor:
         self, run: Run, agent: Agent, prepared: Prepared, secrets: Secrets
     ) -> Ended:
         """One run of the agent, and a second with a rebuilt prompt when its session is gone."""
-        request = _request(run.claim, prepared, secrets)
+        request = _request(run, prepared, secrets)
         ended = await self._agents.run(agent, request, run, secrets.values())
         if ended.result.ending is Ending.SESSION_LOST and ended.stopped is None:
             run.recorder.add(new_event("system", "warning", {"reason": "session_lost"}))
@@ -203,13 +214,17 @@ class Executor:
         self, run: Run, prepared: Prepared, ended: Ended, hidden: Sequence[str]
     ) -> End:
         """Record what the agent left, without what is *hidden*, and judge how the run ended."""
-        used, ran_seconds = Outcome(usage=ended.result.usage), self._ran_seconds(run)
+        used, ran_seconds = Outcome(), self._ran_seconds(run)
         if ended.stopped is Stop.PAUSE and ended.result.ending is Ending.COMPLETED:
             ended = replace(ended, stopped=None)  # it had done its work before it was interrupted
         if ended.stopped is not None and ended.stopped in _UNRECORDED:
             return self._end_early(run, ended.stopped, used)
         outcome = replace(used, result=ended.result.text or None)
         failure = failures.of_agent(ended.result, ended.log_tail)
+        own = self._own_limit(run, ended)
+        if own is not None:
+            failure = failures.of_budget(own, ended.log_tail)
+            run.recorder.add(new_event("control", "budget_exceeded", members_of(own)))
         if ended.stopped is None and failure is not None:
             repeat = self._retries.find(run, failure, used, ended.result.retry_after_seconds)
             if repeat is not None:
@@ -247,7 +262,7 @@ class Executor:
     def _end_early(
         self,
         run: Run,
-        reason: Stop | LimitKind,
+        reason: Stop | LimitKind | Standing,
         outcome: Outcome,
         ended: Ended | None = None,
     ) -> End:
@@ -256,7 +271,7 @@ class Executor:
             case Stop.FENCED:
                 raise Fenced("The lease is lost.")
             case Stop.OUTAGE | Stop.SHUTDOWN | Stop.ESCALATED:
-                return HandBack(reason=reason.value, usage=outcome.usage)
+                return HandBack(reason=reason.value)
             case Stop.PAUSE:
                 return Suspended(outcome=outcome, ran_seconds=self._ran_seconds(run))
             case Stop.CANCEL:
@@ -265,12 +280,27 @@ class Executor:
             case LimitKind.REPEATS:
                 repeated = ended.repeated if ended else None
                 return replace(outcome, failure=failures.of_repeats(repeated, log_tail))
+            case Standing():
+                return self._over_budget(run, reason, outcome, log_tail)
             case LimitKind.TOTAL | LimitKind.SILENCE:
                 seconds = run.limits.seconds(reason)
                 told = {"timeout_seconds": seconds, "kind": reason.value}
                 run.recorder.add(new_event("system", "task_timeout", told))
                 failure = failures.of_limit(reason, seconds, log_tail)
                 return self._retries.fail(run, failure, outcome)
+
+    def _over_budget(
+        self, run: Run, over: Standing, outcome: Outcome, log_tail: str = ""
+    ) -> Outcome:
+        run.recorder.add(new_event("control", "budget_exceeded", members_of(over)))
+        return replace(outcome, failure=failures.of_budget(over, log_tail))
+
+    @staticmethod
+    def _own_limit(run: Run, ended: Ended) -> Standing | None:
+        """The budget at which the CLI stopped by itself, when it said which."""
+        if ended.stopped is not None or ended.result.ending is not Ending.BUDGET_EXCEEDED:
+            return None
+        return run.spending.standing(str((ended.result.detail or {}).get("budget")))
 
     async def _until_stopped(self, run: Run, step: Coroutine[Any, Any, T]) -> T:
         return await until_stopped(step, run.hold.stopped, seconds=self._seconds_left(run))
@@ -306,8 +336,8 @@ def _record_grace(reason: Stop) -> float:
     return _RECORD_SECONDS if reason is Stop.PAUSE else _RECORD_GRACE_SECONDS
 
 
-def _request(claim: Claim, prepared: Prepared, secrets: Secrets) -> AgentRequest:
-    task, config = claim.task, claim.task.config
+def _request(run: Run, prepared: Prepared, secrets: Secrets) -> AgentRequest:
+    task, config = run.claim.task, run.claim.task.config
     prompt = GO_ON if prepared.goes_on else prompt_of(task)
     if prepared.is_rebuilt:
         known = replace(task, iterations=prepared.iterations)
@@ -321,7 +351,7 @@ def _request(claim: Claim, prepared: Prepared, secrets: Secrets) -> AgentRequest
         model=config.ai_model,
         api_key=secrets.ai_api_key,
         api_url=secrets.ai_api_url,
-        max_turns=config.max_turns,
-        max_budget_usd=config.max_budget_usd,
+        max_turns=run.spending.max_turns,
+        max_budget_usd=run.spending.left_usd,
         mcp_servers=secrets.mcp_servers,
     )

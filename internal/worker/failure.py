@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from internal.agent.model import AgentResult, Ending, Fault
+from internal.control.budget import Standing, members_of
 from internal.control.retry import FailureClass
 from internal.errors import CodeforgeError
 from internal.redact import KNOWN
@@ -64,6 +65,17 @@ def of_repeats(repeated: tuple[str, int] | None, log_tail: str = "") -> Failure:
         reason=Reason.AGENT_FAILED,
         message=f"the agent called {tool} {times} times in a row with the same input",
         detail=_with_tail({"repeats": times, "tool": tool}, log_tail),
+    )
+
+
+def of_budget(over: Standing, log_tail: str = "") -> Failure:
+    """The failure of a run that a budget ended; what is to be raised is named."""
+    whose = f" of {over.scope}" if over.scope else ""
+    message = f"the budget {over.budget}{whose} is used up"
+    return Failure(
+        reason=Reason.BUDGET_EXCEEDED,
+        message=message,
+        detail=_with_tail(members_of(over), log_tail),
     )
 
 

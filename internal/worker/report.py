@@ -70,6 +70,19 @@ _RESULTS: Mapping[type[End], str] = {
     Parked: "parked",
 }
 
+
+def with_usage(end: End, usage: Usage) -> End:
+    """*end* with what the attempt has used, however it came about."""
+    match end:
+        case Outcome() | HandBack():
+            return dataclasses.replace(end, usage=usage)
+        case Suspended():
+            outcome = dataclasses.replace(end.outcome, usage=usage)
+            return dataclasses.replace(end, outcome=outcome)
+        case Published() | NotPublished() | Parked():
+            return end
+
+
 Attempt = Callable[[Recorder], Awaitable[End]]
 
 _LAST_WORD_SECONDS = 5.0

@@ -23,6 +23,10 @@ app = typer.Typer(no_args_is_help=True)
 
 TaskId = Annotated[str, typer.Argument(metavar="TASK", help="Id of the task.")]
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Show its steps until it ends.")]
+Timeout = Annotated[int | None, typer.Option(help="Seconds the run may take.")]
+MaxUsd = Annotated[float | None, typer.Option(help="US dollars the whole task may cost.")]
+MaxTokens = Annotated[int | None, typer.Option(help="Tokens the whole task may use.")]
+MaxTurns = Annotated[int | None, typer.Option(help="Turns of the agent in one run.")]
 
 
 @app.command()
@@ -34,7 +38,7 @@ def submit(  # noqa: PLR0917 -- options of a command, never called with position
     agent: Annotated[str | None, typer.Option(help="Agent CLI to run.")] = None,
     model: Annotated[str | None, typer.Option(help="Model of the agent.")] = None,
     branch: Annotated[str | None, typer.Option(help="Branch, tag or commit to start from.")] = None,
-    timeout: Annotated[int | None, typer.Option(help="Seconds the run may take.")] = None,
+    timeout: Timeout = None,
     priority: Annotated[str | None, typer.Option(help="low, normal or high.")] = None,
     callback_url: Annotated[str | None, typer.Option(help="Webhook called at the end.")] = None,
     label: Annotated[list[str] | None, typer.Option(help="key=value; repeatable.")] = None,
@@ -49,6 +53,9 @@ def submit(  # noqa: PLR0917 -- options of a command, never called with position
     create_pr: Annotated[
         bool, typer.Option("--create-pr", help="Publish what completes with changes.")
     ] = False,
+    max_budget_usd: MaxUsd = None,
+    max_tokens: MaxTokens = None,
+    max_turns: MaxTurns = None,
     follow: Follow = False,
     url: Url = None,
     token: Token = None,
@@ -61,6 +68,9 @@ def submit(  # noqa: PLR0917 -- options of a command, never called with position
         "target_branch": branch,
         "timeout_seconds": timeout,
         "auto_create_pr": create_pr or None,
+        "max_budget_usd": max_budget_usd,
+        "max_tokens": max_tokens,
+        "max_turns": max_turns,
     }
     request: dict[str, Any] = {
         "repo_url": repo_url,
@@ -141,15 +151,26 @@ def instruct(
         str, typer.Argument(metavar="PROMPT", help="The follow-up; `-` reads standard input.")
     ],
     *,
+    max_budget_usd: MaxUsd = None,
+    max_tokens: MaxTokens = None,
+    max_turns: MaxTurns = None,
+    timeout: Timeout = None,
     follow: Follow = False,
     url: Url = None,
     token: Token = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send a follow-up to a finished task."""
+    """Send a follow-up to a finished task; what it may use can be raised."""
+    limits: dict[str, float | None] = {
+        "max_budget_usd": max_budget_usd,
+        "max_tokens": max_tokens,
+        "max_turns": max_turns,
+        "timeout_seconds": timeout,
+    }
+    config = {name: value for name, value in limits.items() if value is not None}
     with connected(url, token) as client:
         seen = _last_event(client, task) if follow else 0
-        answer = client.instruct(task, sys.stdin.read() if prompt == "-" else prompt)
+        answer = client.instruct(task, sys.stdin.read() if prompt == "-" else prompt, config)
         if follow:
             _follow(client, task, after=seen, as_json=as_json)
         else:

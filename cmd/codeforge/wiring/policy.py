@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from codeforge.wiring.escalation import escalation_of, pressure_numbers
 from codeforge.wiring.outcome import outcome_rules
 from internal.config.settings import Settings, ShareSettings
+from internal.control.budget import Budget
 from internal.control.policy import EVERYBODY_ELSE, Policy, SettingsPolicy, Share
 from internal.control.policy_loader import load_policy
+from internal.control.prices import Prices, builtin_prices, read_prices
 from internal.errors import Invalid
 from internal.git.remote import parse_remote
 from internal.rdb.client import unavailable
@@ -35,8 +38,29 @@ def open_policy(settings: Settings) -> Policy:
         escalation=escalation_of(settings),
         pressure=pressure_numbers(settings),
         outcomes=outcome_rules(settings),
+        budget=Budget(
+            tool_seconds=control.budget.tool_seconds or None, warn_share=control.budget.warn_share
+        ),
     )
     return load_policy(control.policy, policy) if control.policy else policy
+
+
+def open_prices(settings: Settings) -> Prices:
+    """
+    The table of prices that the settings name, or the one that comes with this version.
+
+    Raises:
+        Invalid: the file cannot be read, or is no such table.
+    """
+    name = settings.control.budget.prices_file
+    if not name:
+        return builtin_prices()
+    try:
+        return read_prices(Path(name).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise Invalid(f"control.budget.prices_file: {name}: {error}") from error
+    except Invalid as error:
+        raise Invalid(f"control.budget.prices_file: {name}: {error.message}") from error
 
 
 async def write_limits(store: TaskStore, policy: Policy) -> None:

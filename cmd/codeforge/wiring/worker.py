@@ -19,7 +19,7 @@ from codeforge.wiring.collector import find_collector
 from codeforge.wiring.core import Core, Loop, run_loops
 from codeforge.wiring.disk import Disk
 from codeforge.wiring.isolation import open_isolation
-from codeforge.wiring.policy import write_limits
+from codeforge.wiring.policy import open_prices, write_limits
 from codeforge.wiring.publishing import publisher, pull_reader
 from internal.agent import catalog
 from internal.agent.budget import EventLimits
@@ -31,11 +31,13 @@ from internal.keys.resolver import KeyResolver
 from internal.process.isolation import Isolation
 from internal.process.leftovers import end_leftovers
 from internal.rdb.client import connect, connect_sync, unavailable
+from internal.task.facts import run_facts
 from internal.task.ops import OpKind
 from internal.task.queue import BeatReply, Lane, TaskQueue, heartbeat
 from internal.worker.admission import Admission
 from internal.worker.agents import AgentHost, AgentSettings, HostSettings, WatchNumbers
 from internal.worker.alone import AloneStarter
+from internal.worker.budgets import Budgets
 from internal.worker.control import ControlLoop
 from internal.worker.executor import Executor
 from internal.worker.keycheck import KeyChecker
@@ -242,6 +244,12 @@ def _executor(
         secrets=secrets,
         admission=admission,
         policy=core.policy,
+        budgets=Budgets(
+            core.queue,
+            allowed=lambda task: core.policy.budget(run_facts(task)),
+            prices=open_prices(core.settings),
+            clock=SystemClock(),
+        ),
         clock=SystemClock(),
         rule_of=core.policy.escalation,
     )

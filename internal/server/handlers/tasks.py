@@ -103,7 +103,9 @@ class TaskHandlers:
         Query(request).finish()
         body = await read_json(request, Instruct)
         await self._door.check()
-        task = await self._tasks.instruct(tenant_of(request), task_id_of(request), body.prompt)
+        task = await self._tasks.instruct(
+            tenant_of(request), task_id_of(request), body.prompt, body.changes(self._rules)
+        )
         await self._audit.record(caller_of(request), "task.instruct", task.id)
         return json_response(
             {"id": task.id, "status": "awaiting_instruction", "iteration": task.iteration}

@@ -416,7 +416,12 @@ async def test_stats_count_states_queue_and_usage(
     assert stats["tasks"]["completed"] == 1
     assert stats["queue"]["depth"] == 1
     assert stats["queue"]["oldest_seconds"] >= 0
-    assert stats["usage_today"] == {"input_tokens": 10, "output_tokens": 5, "cost_usd": 0.5}
+    assert stats["usage_today"] == {
+        "input_tokens": 10,
+        "output_tokens": 5,
+        "cost_usd": 0.5,
+        "unpriced_tokens": 0,
+    }
 
 
 async def test_agents_and_workers_are_what_live_workers_say(
