@@ -194,7 +194,7 @@ class Keys:
         return f"{self.prefix}tenants"
 
     def contact(self) -> str:
-        """hash: when somebody last spoke to Redis, and until when nothing is reaped; permanent."""
+        """hash: the last contact with Redis, until when nothing is reaped, a mark for WAIT; permanent."""
         return f"{self.prefix}contact"
 
     def counters(self) -> str:
