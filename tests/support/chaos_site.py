@@ -32,7 +32,7 @@ from internal.config.load import load_settings
 from internal.config.settings import Settings
 from internal.mcp.model import McpServer
 from internal.server.workers import Workers
-from internal.task.model import DEFAULT_TENANT, Task, TaskConfig, TaskSpec
+from internal.task.model import DEFAULT_TENANT, Dedup, Task, TaskConfig, TaskSpec
 from internal.task.state import FINISHED, State
 from internal.workspace.home import home_id
 from internal.workspace.layout import Layout
@@ -182,6 +182,7 @@ class Site:
         ai_api_key: str | None = None,
         provider_key: str | None = None,
         mcp_servers: tuple[McpServer, ...] = (),
+        dedup: Dedup | None = None,
         **config: Any,
     ) -> str:
         """Queue a task for the demo agent; its id."""
@@ -196,6 +197,7 @@ class Site:
             ai_api_key=ai_api_key,
             provider_key=provider_key,
             mcp_servers=mcp_servers,
+            dedup=dedup,
         )
         submitted = await self.core.service.submit(spec)
         self.tasks.append(submitted.task.id)

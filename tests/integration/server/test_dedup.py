@@ -90,6 +90,30 @@ async def test_the_latest_waits_for_the_end_of_the_one_it_cancelled(
     assert (await client.get(f"/api/v1/tasks/{older}")).json()["status"] == "failed"
 
 
+async def test_promise_18_of_many_equal_requests_at_once_one_makes_a_task(
+    client: httpx2.AsyncClient,
+) -> None:
+    """
+    By its Idempotency-Key, by its deduplication key, and by both.
+    """
+    dedup = {"dedup": {"key": "k", "policy": "coalesce"}}
+    for members, headers in (
+        ({}, {"Idempotency-Key": "a"}),
+        (dedup, {}),
+        (dedup, {"Idempotency-Key": "b"}),
+    ):
+        answers = await asyncio.gather(
+            *(
+                client.post("/api/v1/tasks", json=body(**members), headers=headers)
+                for _ in range(20)
+            )
+        )
+
+        assert len({answer.json()["id"] for answer in answers}) == 1
+        assert sum(answer.status_code == 201 for answer in answers) <= 1
+    assert len((await client.get("/api/v1/tasks")).json()["tasks"]) == 2
+
+
 async def test_the_same_key_with_the_same_idempotency_key_is_one_request(
     client: httpx2.AsyncClient,
 ) -> None:

@@ -32,7 +32,7 @@ async def lose_all_lives(lab: Lab) -> str:
     return ref
 
 
-async def test_a_task_out_of_lives_is_a_letter_that_says_so_everywhere(lab: Lab) -> None:
+async def test_promise_19_poison_is_a_letter_that_says_so_everywhere(lab: Lab) -> None:
     """In the list, in its failure and in the body of its webhook."""
     ref = await lose_all_lives(lab)
 
