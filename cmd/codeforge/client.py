@@ -99,6 +99,10 @@ class Client:
     def pause(self, task: str) -> Document:
         return self._call("POST", _at("tasks", task, "pause"))
 
+    def directive(self, task: str, text: str) -> Document:
+        """`{id, status, delivery}`: said to the `running` agent, or queued as the `next` prompt."""
+        return self._call("POST", _at("tasks", task, "directive"), json={"text": text})
+
     def resume(self, task: str) -> Document:
         return self._call("POST", _at("tasks", task, "resume"))
 

@@ -8,7 +8,7 @@ the process layer do, so all drivers can be tested with recorded lines (tests/co
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -25,6 +25,42 @@ from internal.agent.model import (
 )
 
 
+class Dialogue(Protocol):
+    """How to speak to one running agent whose stdin was left open; its parser feeds it."""
+
+    @property
+    def is_open(self) -> bool:
+        """The agent has said that it takes input, and has not come to its result."""
+        ...
+
+    @property
+    def is_over(self) -> bool:
+        """It takes none, or none any more: its stdin is to be closed."""
+        ...
+
+    @property
+    def confirms(self) -> bool:
+        """Its lines can tell what it has heard; known once it has said so."""
+        ...
+
+    @property
+    def heard(self) -> Sequence[str]:
+        """Ids of what was said that the agent has confirmed to be before its model."""
+        ...
+
+    def say(self, directive: str, text: str) -> bytes:
+        """What to write to say *text* under the id *directive*."""
+        ...
+
+    def interrupt(self) -> bytes:
+        """What to write so that it stops where it is, and prints its result."""
+        ...
+
+    def give_up(self) -> None:
+        """Nobody waits any longer for a word that it takes input."""
+        ...
+
+
 class Parser(Protocol):
     """Reads the output of one run, line by line. Nothing in it raises, whatever the lines hold."""
 
@@ -38,6 +74,11 @@ class Parser(Protocol):
     @property
     def usage(self) -> Usage:
         """What this run used as far as its lines told, never the sum of a resumed session."""
+        ...
+
+    @property
+    def dialogue(self) -> Dialogue | None:
+        """None: this CLI takes nothing but its prompt."""
         ...
 
     def parse(self, line: bytes) -> list[AgentEvent]:

@@ -2,17 +2,17 @@
 The driver of Claude Code (`claude`), for 2.1.197 and later.
 
 The prompt goes in as one `stream-json` message and the lines come out as `stream-json`
-(`claude_output`). Stdin is closed behind the prompt; the process ends by itself when its work is
-done.
+(`claude_output`). Stdin is closed behind the prompt, or, where the program is known, behind its
+result, so that it can be spoken to (`claude_dialogue`); the process ends by itself then.
 """
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from internal.agent.claude_dialogue import message_line
 from internal.agent.claude_output import ClaudeParser
 from internal.agent.claude_session import move_session
 from internal.agent.endpoint import host_of
@@ -33,6 +33,7 @@ from internal.agent.probe import probe_program
 from internal.process.limits import allowed_environment
 
 _PROGRAM = "claude"
+_PRODUCT = b"(Claude Code)"
 _SECRETS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN")
 _GATEWAY = "ANTHROPIC_BASE_URL"
 _ENDPOINT = "https://api.anthropic.com"
@@ -77,7 +78,7 @@ class ClaudeCode:
     """See `base.Agent`."""
 
     name = "claude-code"
-    capabilities = Capabilities(resume=True, mcp=True, budget=True)
+    capabilities = Capabilities(resume=True, mcp=True, directive=True, budget=True)
     credential_names = _SECRETS
     model_provider = "anthropic"
 
@@ -94,14 +95,11 @@ class ClaudeCode:
     async def probe(self, executable: str | None, environment: Mapping[str, str]) -> Probe:
         """See `base.Agent`."""
         allowed = allowed_environment(environment, home=Path("/nonexistent"))
-        return await probe_program(executable or _PROGRAM, {**allowed, **_settings()})
+        variables = {**allowed, **_settings()}
+        return await probe_program(executable or _PROGRAM, variables, product=_PRODUCT)
 
     def launch(self, request: AgentRequest) -> Launch:
         """See `base.Agent`."""
-        message = {
-            "type": "user",
-            "message": {"role": "user", "content": [{"type": "text", "text": request.prompt}]},
-        }
         environment = _environment(request)
         files: tuple[PrivateFile, ...] = ()
         if request.mcp_servers:
@@ -110,8 +108,9 @@ class ClaudeCode:
         return Launch(
             argv=_argv(request, files),
             environment=environment,
-            stdin=json.dumps(message).encode() + b"\n",
+            stdin=message_line(request.prompt),
             files=files,
+            close_stdin=not request.takes_input,
         )
 
     def parser(self, request: AgentRequest) -> ClaudeParser:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from internal.agent.claude_dialogue import ClaudeDialogue
 from internal.agent.claude_ending import ResultLine, judge
 from internal.agent.claude_usage import ClaudeUsage
 from internal.agent.jsonline import (
@@ -40,6 +41,7 @@ class ClaudeParser:
 
     def __init__(self, *, resumes: str | None = None) -> None:
         self._resumes = resumes
+        self.dialogue = ClaudeDialogue()
         self._session_id: str | None = None
         self._usage = ClaudeUsage()
         self._last_text = ""
@@ -64,6 +66,7 @@ class ClaudeParser:
         decoded = decode(line)
         if decoded is None:
             return [unreadable(line)]
+        self.dialogue.take(decoded)
         self._session_id = self._session_id or as_session_id(decoded.get("session_id"))
         events = self._events(decoded) or [_note(as_text(decoded.get("type")))]
         return [replace(events[0], raw=decoded), *events[1:]]

@@ -115,6 +115,11 @@ class DemoParser:
         return self._session_id or self._resumes
 
     @property
+    def dialogue(self) -> None:
+        """See `base.Parser`; it reads its stdin to the end before it begins."""
+        return
+
+    @property
     def usage(self) -> Usage:
         """See `base.Parser`."""
         return self._usage

@@ -118,6 +118,8 @@ class AgentRequest:
     """More names to take from it, by the operator's setting; they win over what the driver sets."""
     executable: str | None = None
     """The path from settings; None looks for the CLI's usual name on PATH."""
+    takes_input: bool = False
+    """The program is known to be the CLI itself: it may be spoken to while it runs."""
     reporting: Reporting | None = None
     """None: the agent reports nothing by itself."""
     mcp_servers: tuple[McpServer, ...] = ()
@@ -225,3 +227,5 @@ class Probe:
     version: str | None = None
     reason: str | None = None
     executable: str | None = None
+    is_genuine: bool = False
+    """Its version's line names the CLI, so it is no program that only speaks its lines."""

@@ -31,17 +31,25 @@ def find_executable(program: str, environment: Mapping[str, str]) -> str | None:
     return str(path) if path.is_file() and os.access(path, os.X_OK) else None
 
 
-async def probe_program(program: str, environment: Mapping[str, str]) -> Probe:
+async def probe_program(
+    program: str, environment: Mapping[str, str], *, product: bytes = b""
+) -> Probe:
     """
     Whether *program* can be started, and its version when it tells one within 5 seconds.
 
-    It runs in an empty place: nothing but *environment*, an empty stdin, the root as its directory.
+    *product* is what only the CLI itself says there. It runs in an empty place: nothing but
+    *environment*, an empty stdin, the root as its directory.
     """
     executable = find_executable(program, environment)
     if executable is None:
         return Probe(available=False, reason=_why_not(program))
-    version = await _version(executable, environment)
-    return Probe(available=True, version=version, executable=executable)
+    said = await _said(executable, environment)
+    return Probe(
+        available=True,
+        version=_version_in(said),
+        executable=executable,
+        is_genuine=product != b"" and product in said,
+    )
 
 
 def _why_not(program: str) -> str:
@@ -52,7 +60,8 @@ def _why_not(program: str) -> str:
     return f"{program} is not an executable file"
 
 
-async def _version(executable: str, environment: Mapping[str, str]) -> str | None:
+async def _said(executable: str, environment: Mapping[str, str]) -> bytes:
+    """What it prints at `--version`."""
     try:
         answer = await run_command(
             (executable, "--version"),
@@ -62,8 +71,8 @@ async def _version(executable: str, environment: Mapping[str, str]) -> str | Non
             max_output_bytes=_OUTPUT_BYTES,
         )
     except (CommandTimedOut, StartFailed):
-        return None
-    return _version_in(answer.stdout)
+        return b""
+    return answer.stdout
 
 
 def _version_in(output: bytes) -> str | None:

@@ -16,6 +16,7 @@ from typing import cast
 from internal.agent.base import Agent, Parser
 from internal.agent.budget import EventBudget, EventLimits
 from internal.agent.clip import Change, change_strings, cut_text
+from internal.agent.dialogue import Speech
 from internal.agent.model import (
     AgentEvent,
     AgentRequest,
@@ -90,21 +91,32 @@ async def run_agent(
     with private_files(launch.files):
         async with await start(spec) as process:
             with output:
-                yield AgentRun(process, agent.parser(request), output, options, clock)
+                parser = agent.parser(request)
+                speech = Speech(process, None if launch.close_stdin else parser.dialogue)
+                try:
+                    yield AgentRun(process, parser, speech, output, options=options, clock=clock)
+                finally:
+                    speech.end()
 
 
 class AgentRun:
-    """A running agent; `process` is for those who hold its lease and watch its limits."""
+    """
+    A running agent; `process` is for those who hold its lease and watch its limits, `speech` for
+    those who have something to say to it.
+    """
 
     def __init__(
         self,
         process: AgentProcess,
         parser: Parser,
+        speech: Speech,
         output: OutputFile,
+        *,
         options: RunOptions,
         clock: Clock,
     ) -> None:
         self.process = process
+        self.speech = speech
         self._parser = parser
         self._output = output
         self._redact = options.redact
@@ -143,6 +155,7 @@ class AgentRun:
         async for line in self.process.stdout_lines():
             self._output.add(line.content)
             events = self._parser.parse(line.content)
+            self.speech.follow()
             share = (len(line.content) + line.dropped_bytes) // max(1, len(events))
             for event in events:
                 if self._first_answer_seconds is None and event.kind in _OF_THE_MODEL:
@@ -153,6 +166,15 @@ class AgentRun:
                     yield admitted
         for event in self._budget.tail():
             yield event
+
+    async def interrupt(self, reason: str) -> None:
+        """End it where it is: by a word where it takes input, else as `AgentProcess.end`."""
+        if not await self.speech.interrupt():
+            await self.process.end(reason)
+
+    def clean(self, text: str) -> str:
+        """*text* without the secrets of the run."""
+        return self._redact(text)
 
     async def result(self) -> AgentResult:
         """How the run ended, after the last event; waits until nothing of the agent is left."""

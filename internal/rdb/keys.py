@@ -35,6 +35,10 @@ class Keys:
         """hash: iteration number -> its stored diff, compressed."""
         return f"{self.task(tenant, task)}:work"
 
+    def task_directives(self, tenant: str, task: str) -> str:
+        """list: directives that wait to be told, oldest left; gone when its run ends."""
+        return f"{self.task(tenant, task)}:directives"
+
     def task_deleted(self, tenant: str, task: str) -> str:
         """string: operation id of the DELETE that erased the task; TTL 60 s."""
         return f"{self.task(tenant, task)}:deleted"
@@ -160,6 +164,10 @@ class Keys:
     def breakers(self) -> str:
         """zset: gates of breakers by the time of their last outcome; newest 200; TTL 24 h."""
         return f"{self.prefix}breakers"
+
+    def directed(self) -> str:
+        """zset: refs with waiting directives, by the time REAP last looked at them."""
+        return f"{self.prefix}directed"
 
     def expiring(self) -> str:
         """zset: refs of finished tasks by the end of their TTL; permanent, trimmed by REAP."""

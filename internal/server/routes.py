@@ -1,8 +1,5 @@
 """
 Every route in one table, and the routers made of it; api/openapi.yaml is compared with it.
-
-Routes of later versions are in the table too: they answer `not_available` to a valid token, so a
-client learns that it is early and not that it is wrong.
 """
 
 from __future__ import annotations
@@ -10,15 +7,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route, Router
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as AsgiScope
 
 from internal.access.model import Scope
 from internal.control.rate import RateLimiter
-from internal.errors import NotAvailable, NotFound
+from internal.errors import NotFound
 from internal.server.deps import ServerDeps
 from internal.server.endpoint import Endpoint, Handler
 from internal.server.handlers.agents import AgentHandlers
@@ -46,16 +41,11 @@ API = "/api/v1"
 _SLACK_SECONDS = 30
 """What a request may take beside the time its client chose to wait."""
 
-LATER: Mapping[str, tuple[str, ...]] = {
-    "/tasks/{task_id}/directive": ("POST",),
-}
-"""Paths under `/api/v1` that belong to the API but not to this version."""
-
 
 @dataclass(frozen=True, slots=True)
 class Path:
     """
-    One row of the table. A stream has no limit of time; a later row belongs to the future.
+    One row of the table. A stream has no limit of time.
 
     `scope` is what a token needs for every method of the row. Empty: `read` to read, and
     `write_scope` for everything else. `limited`: calls are counted against the rate limit; where
@@ -65,7 +55,6 @@ class Path:
     template: str
     handlers: Mapping[str, Handler]
     is_stream: bool = False
-    is_later: bool = False
     scope: str = ""
     write_scope: str = Scope.TASKS
     limited: bool = False
@@ -105,6 +94,7 @@ def api_paths(deps: ServerDeps) -> list[Path]:
         Path("/tasks/{task_id}/instruct", {"POST": tasks.instruct}, limited=True),
         Path("/tasks/{task_id}/cancel", {"POST": tasks.cancel}),
         Path("/tasks/{task_id}/pause", {"POST": tasks.pause}),
+        Path("/tasks/{task_id}/directive", {"POST": tasks.direct}, limited=True),
         Path("/tasks/{task_id}/resume", {"POST": tasks.resume}),
         Path("/tasks/{task_id}/retry", {"POST": tasks.retry}, limited=True),
         Path("/tasks/{task_id}/diff", {"GET": tasks.diff}),
@@ -139,14 +129,6 @@ def api_paths(deps: ServerDeps) -> list[Path]:
             {"POST": hooks.redeliver},
             scope=admin,
             limited=True,
-        ),
-        *(
-            Path(
-                path,
-                dict.fromkeys(methods, _later),
-                is_later=True,
-            )
-            for path, methods in LATER.items()
         ),
     ]
 
@@ -208,8 +190,3 @@ async def _not_found(scope: AsgiScope, receive: Receive, send: Send) -> None:
         raise NotFound("There is no such path.")
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1000, "reason": ""})
-
-
-async def _later(request: Request) -> Response:
-    route: str = request.scope["route_template"]
-    raise NotAvailable(f"{request.method} {route} comes in a later version.")

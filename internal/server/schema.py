@@ -237,6 +237,12 @@ class Instruct(Body):
         return ConfigChanges(**given) if given else None
 
 
+class Directive(Body):
+    """The body of `POST /tasks/{id}/directive`."""
+
+    text: Prompt
+
+
 class Empty(Body):
     """The body of a verb without members."""
 

@@ -64,6 +64,7 @@ class Beat(StrEnum):
     RENEWED = "1"
     CANCEL = "2"
     PAUSE = "3"
+    DIRECTIVE = "4"
     ESCALATED = "5"
 
 
@@ -353,6 +354,22 @@ class TaskQueue:
         """
         args = [ref_of(claim), claim.token, rules]
         _judge(await self._run(scripts.SIGNAL, args))
+
+    async def listen(
+        self, claim: Claim, *, takes_input: bool, heard: Sequence[str] = ()
+    ) -> list[tuple[str, str]]:
+        """
+        Say whether the agent takes input now; returns what waits for it: ids and texts in order.
+
+        *heard* names those that it has taken up in this claim: they are done once its work is
+        recorded, and told again elsewhere if that never happens. Safe to repeat.
+
+        Raises:
+            Fenced: the claim is not the task's any more.
+        """
+        args = [ref_of(claim), claim.token, str(int(takes_input)), " ".join(heard)]
+        found = _judge(await self._run(scripts.LISTEN, args))[1:]
+        return list(zip(found[::2], found[1::2], strict=True))
 
     async def reap(
         self,

@@ -13,7 +13,8 @@ from internal.telemetry import buckets
 
 _PARTS = (
     *("ground", "base", "counters", "registry", "events", "gates"),
-    *("spending", "lists", "pauses", "post", "runs", "restore", "dedup", "homes", "escalation"),
+    *("spending", "lists", "pauses", "directives", "post"),
+    *("runs", "restore", "dedup", "homes", "escalation"),
 )
 _FROM = {"ground": "internal.rdb", "post": "internal.webhook"}
 """Parts of other packages: what all scripts stand on, and how a delivery is written."""
@@ -51,6 +52,8 @@ CANCEL = _script("cancel", needs="restore")
 PAUSE = _script("pause", needs="pauses")
 RESUME = _script("resume", needs="lists")
 DISCARD = _script("discard", needs="base")
+DIRECT = _script("direct", needs="directives")
+LISTEN = _script("listen", needs="directives")
 DELETE = _script("delete", needs="runs")
 LIMITS = _script("limits", needs="ground")
 REAP = _script("reap", needs="escalation")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC
@@ -59,6 +60,15 @@ class Stats:
     output_tokens: int
     cost_usd: float
     unpriced_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Directed:
+    """A directive that was taken; `delivery` is `running` or `next`."""
+
+    directive: str
+    status: State
+    delivery: str
 
 
 class TaskService:
@@ -253,6 +263,22 @@ class TaskService:
         """
         reply = self._judge(await self._store.resume(f"{tenant}/{task}"), "resumed")
         return State(reply.rest[0])
+
+    async def direct(self, tenant: Tenant, task: str, text: str) -> Directed:
+        """
+        Say *text* to the agent while it runs, or, where it takes no input, once its run has ended.
+
+        Raises:
+            NotFound, Conflict (it is finished or being cancelled, or too many directives wait).
+        """
+        directive = str(uuid.uuid4())  # as Claude Code wants ids of messages
+        gates = self._gates(await self.get(tenant, task))
+        reply = await self._store.direct(f"{tenant}/{task}", directive, text, gates)
+        if reply.word == "full":
+            raise Conflict("Too many directives wait already.", code="too_many_directives")
+        self._judge(reply, "directed")
+        state, delivery = reply.rest
+        return Directed(directive=directive, status=State(state), delivery=delivery)
 
     async def delete(self, tenant: Tenant, task: str) -> None:
         """Erase a finished task from Redis; homes erase their part. Raises NotFound, Conflict."""

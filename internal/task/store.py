@@ -20,7 +20,7 @@ from internal.rdb.keys import Keys
 from internal.rdb.newest import newest
 from internal.rdb.scripts import Script
 from internal.task import scripts
-from internal.task.codec import decode_task
+from internal.task.codec import decode_task, storable
 from internal.task.model import Task
 from internal.task.state import State
 from internal.telemetry.tracing import current_traceparent
@@ -114,6 +114,11 @@ class TaskStore:
     async def resume(self, ref: str) -> Reply:
         """RESUME; words: ok (state), illegal (state), missing."""
         return await self._write(scripts.RESUME, [ref, random_token()])
+
+    async def direct(self, ref: str, directive: str, text: str, gates: str) -> Reply:
+        """DIRECT; words: ok (state, delivery), full (state), illegal (state), missing."""
+        args = [ref, directive, storable(text), gates, _trace()]
+        return await self._write(scripts.DIRECT, args)
 
     async def delete(self, ref: str) -> Reply:
         """DELETE; words: ok, illegal (state), missing."""

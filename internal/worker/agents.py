@@ -41,6 +41,7 @@ from internal.task.event import from_agent, new_event
 from internal.task.model import DEFAULT_TENANT, Claim, Task
 from internal.telemetry.collector import Collector
 from internal.telemetry.tracing import current_traceparent
+from internal.worker.directives import Courier
 from internal.worker.lease import Stop
 from internal.worker.repeats import Repeats
 from internal.worker.run import Run
@@ -127,6 +128,7 @@ class AgentHost:
         self._layout = layout
         self._clock = clock
         self._probes: dict[str, Probe] = {}
+        self._deaf: set[str] = set()
 
     def find(self, name: str) -> Agent:
         """
@@ -208,13 +210,14 @@ class AgentHost:
         Raises:
             AgentUnavailable: the CLI is not there; StartFailed: the system refused.
         """
-        configured = self._of(agent.name)
+        configured, probe = self._of(agent.name), self._probes.get(agent.name)
         request = replace(
             request,
             model=request.model or configured.default_model,
             environment=self._environment_for(agent, run.claim.task.tenant),
             environment_names=configured.environment_names,
             executable=configured.executable,
+            takes_input=probe is not None and probe.is_genuine and agent.name not in self._deaf,
         )
         collector = configured.collector
         authorities = (Path(collector.ca_file),) if collector and collector.ca_file else ()
@@ -224,7 +227,6 @@ class AgentHost:
             readable=(*request.readable, *authorities),
             programs=programs_of(request.mcp_servers),
         )
-        probe = self._probes.get(agent.name)
         with (
             agent_span(
                 agent,
@@ -253,7 +255,10 @@ class AgentHost:
             async with run_agent(agent, request, options, clock=self._clock) as started:
                 self._say_started(agent, request, run)
                 fault_point("agent_started")
-                return await self._watch(started, run, repeats)
+                ended = await self._watch(started, run, repeats)
+                if started.speech.is_deaf and ended.stopped is None:
+                    self._deaf.add(agent.name)  # no other run waits for it
+                return ended
         except (ExecutableMissing, NotExecutable) as error:
             raise AgentUnavailable(f"{agent.name}: {error.message}") from error
 
@@ -277,6 +282,8 @@ class AgentHost:
             asyncio.get_running_loop().create_future()
         )
         guard = asyncio.create_task(self._guard(started, run, decided, repeats))
+        courier = Courier(started, run)
+        carrying = asyncio.create_task(courier.run())
         try:
             on_answer = run.on_answer
             async for event in started.events():
@@ -286,8 +293,10 @@ class AgentHost:
                 run.recorder.add(from_agent(event))
                 await run.recorder.room()
             result = await started.result()
+            await courier.conclude(carrying)
             run.spending.settle(result.usage)
         finally:
+            carrying.cancel()
             run.hold.detach()
             guard.cancel()  # an ending that has begun goes on without it
             await asyncio.wait({guard})
@@ -341,6 +350,8 @@ class AgentHost:
         log.info("agent.ending", reason=word)
         if reason in {Stop.FENCED, Stop.OUTAGE}:
             await started.process.kill()
+        elif reason is Stop.PAUSE:
+            await started.interrupt(reason.value)
         else:
             await self._end(started, run, word)
 

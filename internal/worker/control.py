@@ -1,5 +1,6 @@
 """
-Loop: hears at once that a cancel, a pause or a hand-back was asked for, or a task erased.
+Loop: hears at once that a cancel, a pause or a hand-back was asked for, a directive waits, or a
+task was erased.
 
 The control channel only wakes those who ask for the truth: the heartbeat, and the sweep of the
 disk. When a message is lost, the next regular heartbeat says the same up to 3 s later, the next
@@ -27,7 +28,7 @@ from internal.worker.loops import run_until
 
 log = structlog.get_logger(__name__)
 
-_ASKS = frozenset({"cancel", "pause", "halt"})
+_ASKS = frozenset({"cancel", "pause", "directive", "halt"})
 """What the worker of a task is asked for; the heartbeat says whether it is still wanted."""
 _READ_SECONDS = 1.0
 _PAUSE_SECONDS = 1.0

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Coroutine, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 import structlog
@@ -106,6 +107,7 @@ class Executor:
                 limits=self._limits(claim),
                 spending=spending,
                 signals=Signals(recorder),
+                listen=partial(self._queue.listen, claim),
             )
             try:
                 end = await self._attempt(run)

@@ -72,6 +72,8 @@ class Hold:
         self.claim = claim
         self.lease_end = lease_end
         self.stopped: asyncio.Future[Stop] = loop.create_future()
+        self.told = asyncio.Event()
+        """A directive waits for the agent."""
         self._loop = loop
         self._on_lease: Callable[[float], None] | None = None
 
@@ -94,6 +96,10 @@ class Hold:
     def stop(self, reason: Stop) -> None:
         """From any thread: the run must end; the first reason counts."""
         self._loop.call_soon_threadsafe(self._resolve, reason)
+
+    def tell(self) -> None:
+        """From any thread: a directive waits."""
+        self._loop.call_soon_threadsafe(self.told.set)
 
     def _resolve(self, reason: Stop) -> None:
         if not self.stopped.done():
@@ -211,6 +217,8 @@ class Heartbeat:
                 hold.stop(Stop.PAUSE)
             elif beat is Beat.ESCALATED:
                 hold.stop(Stop.ESCALATED)
+            elif beat is Beat.DIRECTIVE:
+                hold.tell()
         if reply.alone_waiting:
             self._on_alone()
 

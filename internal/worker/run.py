@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from internal.task.model import Claim
 from internal.worker.lease import Hold
@@ -13,9 +14,17 @@ from internal.worker.spending import Spending
 from internal.worker.watchdog import Limits
 
 
+class Listen(Protocol):
+    """`TaskQueue.listen` of one claim."""
+
+    def __call__(
+        self, *, takes_input: bool, heard: Sequence[str]
+    ) -> Awaitable[list[tuple[str, str]]]: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One claim under way: its permit, its lease, its way to the log, its time, its budget."""
+    """One claim under way: permit, lease, way to the log, time, budget, directives."""
 
     claim: Claim
     hold: Hold
@@ -23,5 +32,6 @@ class Run:
     limits: Limits
     signals: Signals
     spending: Spending
+    listen: Listen
     on_answer: Callable[[], Awaitable[None]] | None = None
     """Called when the agent's model gives its first answer."""

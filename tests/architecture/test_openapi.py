@@ -28,11 +28,7 @@ WITH_A_BODY = {"408", "413", "415"}
 def table() -> list[Path]:
     """Every row of this version, by its whole path."""
     deps = make_deps(Clients.to("unix:///nowhere"), [])
-    inside = [
-        replace(path, template=f"{API}{path.template}")
-        for path in api_paths(deps)
-        if not path.is_later
-    ]
+    inside = [replace(path, template=f"{API}{path.template}") for path in api_paths(deps)]
     return [*inside, *public_paths(deps)]
 
 

@@ -64,6 +64,9 @@ ROWS: Mapping[tuple[str, str], Row] = {
     ),
     ("GET", "/tasks/{task_id}/pr"): Row(Reach.ONE, "/tasks/{task}/pr"),
     ("POST", "/tasks/{task_id}/create-pr"): Row(Reach.ONE, "/tasks/{task}/create-pr"),
+    ("POST", "/tasks/{task_id}/directive"): Row(
+        Reach.ONE, "/tasks/{task}/directive", {"text": "Mind the tests"}
+    ),
     ("POST", "/tasks/{task_id}/pause"): Row(Reach.ONE, "/tasks/{task}/pause"),
     ("POST", "/tasks/{task_id}/resume"): Row(Reach.ONE, "/tasks/{task}/resume"),
     ("POST", "/tasks/{task_id}/cancel"): Row(Reach.ONE, "/tasks/{task}/cancel"),

@@ -200,6 +200,10 @@ class Lab:
         gates = await self._gates(ref)
         return await self.store.retry(ref, operation, gates, only_letter=only_letter)
 
+    async def direct(self, ref: str, text: str = "mind the tests", directive: str = "") -> Answer:
+        directive = directive or f"d{next(self._ids)}"
+        return await self.store.direct(ref, directive, text, await self._gates(ref))
+
     async def publish(self, ref: str, operation: str | None = None) -> Answer:
         return await self.store.publish(ref, operation or f"op{next(self._ids)}", '{"draft":true}')
 

@@ -45,7 +45,7 @@ _NUMBERS = (
 _OF_A_RUN = (
     "spent",
     *("token", "worker", "claim", "batch", "pushing", "cancel", "prev", "lost_work", "pr_options"),
-    *("pause", "ran", "ran_usage", "judged"),
+    *("pause", "ran", "ran_usage", "judged", "listens", "told", "heard"),
     *("at", "since", "wait_reason", "wait_until", "waited", "permit", "admitted"),
 )
 """Fields that a finished task does not have."""
@@ -128,6 +128,7 @@ def check(world: World) -> None:
     _check_leases(world)
     _check_flows(world)
     _check_indexes(world)
+    _check_directives(world)
     _check_dedup(world)
     for ref in world.tasks:
         _check_document(world, ref)
@@ -279,6 +280,13 @@ def _check_events(world: World, ref: str) -> None:
             over = True
     assert state == world.tasks[ref]["status"]
     assert over == (state in FINISHED), f"{ref} is {state}, final event: {over}"
+
+
+def _check_directives(world: World) -> None:
+    waiting = {f"{m[1]}/{m[2]}" for m, _ in world.matching(r"tenant:([^:]+):task:(.*):directives")}
+    assert set(world.get("directed")) == waiting
+    finished = {r for r in waiting if State(world.tasks[r]["status"]) in FINISHED}
+    assert not finished, f"finished, and told something: {finished}"
 
 
 def _check_deliveries(world: World, ref: str) -> None:

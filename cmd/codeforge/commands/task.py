@@ -1,6 +1,6 @@
 """
-`codeforge task ...`: submit, list, show, follow, instruct, pause, resume, cancel, retry, create-pr,
-pr, diff, delete.
+`codeforge task ...`: submit, list, show, follow, instruct, directive, pause, resume, cancel,
+retry, create-pr, pr, diff, delete.
 
 Exit codes: 0 done (and, when it followed, the task completed), 1 the task failed, 2 wrong usage or
 a refused request, 3 no such task or the wrong state, 4 no server.
@@ -189,6 +189,24 @@ def pause(task: TaskId, url: Url = None, token: Token = None, *, as_json: AsJson
     """Pause a queued or running task: its work and its session are kept."""
     with connected(url, token) as client:
         _say_state(client.pause(task), as_json)
+
+
+@app.command()
+def directive(
+    task: TaskId,
+    text: Annotated[
+        str, typer.Argument(metavar="TEXT", help="What to say; `-` reads standard input.")
+    ],
+    url: Url = None,
+    token: Token = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Say something to the agent of a task, while it runs or as its next instruction."""
+    with connected(url, token) as client:
+        answer = client.directive(task, sys.stdin.read() if text == "-" else text)
+        said = answer["delivery"]
+        output(answer, as_json, lambda console: console.print(said, highlight=False))
 
 
 @app.command()

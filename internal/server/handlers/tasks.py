@@ -27,7 +27,7 @@ from internal.server.query import (
     task_filter,
 )
 from internal.server.request import caller_of, expect_nothing, task_id_of, tenant_of
-from internal.server.schema import CreateTask, Instruct
+from internal.server.schema import CreateTask, Directive, Instruct
 from internal.task.model import Task
 from internal.task.state import FINISHED, State
 from internal.task.submission import request_hash
@@ -148,6 +148,16 @@ class TaskHandlers:
         state = await self._tasks.resume(tenant_of(request), task)
         await self._audit.record(caller_of(request), "task.resume", task)
         return json_response({"id": task, "status": state})
+
+    async def direct(self, request: Request) -> Response:
+        """Say something to the agent while it runs, or as the next instruction."""
+        Query(request).finish()
+        body = await read_json(request, Directive)
+        task = task_id_of(request)
+        taken = await self._tasks.direct(tenant_of(request), task, body.text)
+        await self._audit.record(caller_of(request), "task.directive", task)
+        told = {"id": task, "status": taken.status, "delivery": taken.delivery}
+        return json_response({**told, "directive_id": taken.directive})
 
     async def delete(self, request: Request) -> Response:
         """Erase a finished task."""

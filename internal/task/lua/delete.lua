@@ -8,7 +8,7 @@ if not status then
   return {redis.call('GET', key .. ':deleted') == ARGV[2] and 'ok' or 'missing'}  -- repeated by the client library
 end
 if not FINISHED[status] then return {'illegal', status} end
-redis.call('UNLINK', key, key .. ':events', key .. ':iterations', key .. ':work')
+redis.call('UNLINK', key, key .. ':events', key .. ':iterations', key .. ':work', key .. ':directives')
 erase_deliveries(split(ARGV[1]))
 redis.call('SET', key .. ':deleted', ARGV[2], 'EX', 60)
 forget(ARGV[1])

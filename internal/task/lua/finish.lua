@@ -11,7 +11,7 @@
 -- Only the holder of the claim changes the usage of all runs, so it adds it up itself.
 local t, op, to, reason, diff = read(ARGV[1], 'status', 'kind', 'token', 'cancel', 'iteration', 'iterations_used', 'seq',
   'worker', 'gates', 'admitted', 'permit', 'retain', 'started_at', 'changes', 'callback_url', 'labels', 'pr_url', 'pr_number',
-  'trace_id', 'traceparent', 'task_url', 'callbacks', 'dedup', 'attempt', 'attempts', 'granted_at', 'claim', 'spent', 'usage'),
+  'trace_id', 'traceparent', 'task_url', 'callbacks', 'dedup', 'attempt', 'attempts', 'granted_at', 'claim', 'spent', 'usage', 'heard'),
   ARGV[3], ARGV[4], ARGV[5], ARGV[18]
 local f, is_letter = t.f, to == 'dead'
 if is_letter then to = 'failed' end
@@ -38,8 +38,8 @@ local function record()
   row(t, {op = op})
   if ARGV[6] ~= '' then set(t, {failure = ARGV[6]}) end
   if ARGV[7] ~= '' then set(t, {result = ARGV[7]}) end
-  record_work(t, ARGV[8], ARGV[15], ARGV[16], ARGV[17], diff)
-  if diff == '' then drop_old_diff(t) elseif f.kind == 'retry' then
+  works.record(t, ARGV[8], ARGV[15], ARGV[16], ARGV[17], diff)
+  if diff == '' then works.drop_old(t) elseif f.kind == 'retry' then
     redis.call('HDEL', t.key .. ':work', f.iteration .. '.aside')
   end
 end
@@ -47,6 +47,7 @@ end
 local tail = {}
 for i = 22, #ARGV do tail[#tail + 1] = ARGV[i] end
 emit_all(t, tail)
+if reason == 'canceled' then directives.drop(t) else directives.settle(t) end
 record()
 set_state(t, to, reason ~= '' and because(reason) or nil)
 if to == 'completed' then emit(t, 'result', 'task_completed', ARGV[19]) else emit(t, 'system', 'task_failed', ARGV[19]) end
@@ -55,10 +56,10 @@ count_run(t, to, reason)
 if to == 'failed' then note_attempt(t, reason) end
 if is_letter then add_letter(t) end
 release(t)
-if to == 'completed' and ARGV[21] ~= '' then                    -- the next run begins in the same step: nobody is told `done`
+local is_directed = redis.call('EXISTS', directives.key(t)) == 1
+if to == 'completed' and ARGV[21] ~= '' and not is_directed then  -- the next run begins in the same step: nobody is told `done`
   end_run(t)
   begin_publish(load(ARGV[1]), op, ARGV[21])
   return {'ok', 'creating_pr'}
 end
-close_run(t)
-return {'ok', to}
+return {'ok', close_run(t)}

@@ -12,6 +12,7 @@ if f.token ~= ARGV[2] then return {'fenced', f.status} end
 if f.kind ~= 'publish' then return {'illegal', f.status} end
 if url == '' then
   if f.cancel and ARGV[8] ~= 'canceled' then return {'cancelled'} end
+  if ARGV[8] == 'canceled' then directives.drop(t) end
   release(t)
   fail_publish(t, ARGV[8], ARGV[9], op)
   return {'ok', f.status}
@@ -24,5 +25,4 @@ emit(t, 'git', 'pr_created', '{"pr_url":' .. quote(url) .. ',"pr_number":' .. te
   .. ',"updated":' .. (ARGV[7] == '1' and 'true' or 'false') .. '}')
 count('pull_requests:' .. (ARGV[7] == '1' and 'updated' or 'created'))
 announce(t, 'task.pr_created', 'pr_created', (f.changes and ',"changes_summary":' .. f.changes or '') .. ',"usage":' .. f.usage)
-close_run(t)
-return {'ok', 'pr_created'}
+return {'ok', close_run(t)}

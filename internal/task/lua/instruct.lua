@@ -6,14 +6,6 @@ local f = t.f
 if not f.status then return {'missing'} end
 if f.request == ARGV[2] then return {'ok', tonumber(f.iteration)} end
 if not FINISHED[f.status] then return {'illegal', f.status} end
-local number = tonumber(f.iterations_used or f.iteration) + 1   -- that of a cancelled follow-up is never used again
-begin_run(t, 'instruct', ARGV[2], ARGV[4], ARGV[5])
-set(t, {current_prompt = ARGV[3], iteration = number, iterations_used = number, usage = f.no_usage})
-if ARGV[6] ~= '' then set(t, {config = ARGV[6]}) end
-clear(t, 'result', 'failure', 'unpriced')
-row(t, {prompt = ARGV[3]})
-set_state(t, 'awaiting_instruction')
-announce(t, 'task.awaiting_instruction', 'awaiting_instruction', '')
-push(t, false)
+begin_instruct(t, ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6])
 save(t)
-return {'ok', number}
+return {'ok', tonumber(f.iteration)}

@@ -114,6 +114,20 @@ local function check_homes(quiet)
   return LIMIT - left
 end
 
+-- A script that knows no directives left some behind a run that it ended; what it cancelled is told nothing more.
+function directives.begin_left()
+  for _, ref in ipairs(redis.call('ZRANGE', P .. 'directed', 0, 15)) do
+    redis.call('ZADD', P .. 'directed', 'XX', NOW, ref)
+    local t = read(ref, 'status', 'failure')
+    if not t.f.status or FINISHED[t.f.status] and string.find(t.f.failure or '', '"reason":"canceled"', 1, true) then
+      redis.call('DEL', directives.key(t))
+      directives.leave(t)
+    elseif FINISHED[t.f.status] then
+      begin_next(t)
+    end
+  end
+end
+
 local function trim()
   local expired = redis.call('ZRANGEBYSCORE', P .. 'expiring', '-inf', NOW, 'LIMIT', 0, LIMIT)
   for _, ref in ipairs(expired) do
@@ -135,5 +149,6 @@ local promoted = promote_due()
 check_gates()
 check_escalations()
 local moved = check_homes(quiet)
+directives.begin_left()
 local trimmed = trim()
 return {lost, promoted + moved, math.max(lost, promoted, moved, trimmed) >= LIMIT and 1 or 0}

@@ -16,10 +16,11 @@ if not may_follow(f.status, 'paused') then return {'illegal', f.status} end
 local tail = {}
 for i = 16, #ARGV do tail[#tail + 1] = ARGV[i] end
 emit_all(t, tail)
+if ARGV[12] ~= '' then directives.settle(t) end
 if ARGV[5] ~= '' then spend(t, 5) end
 set(t, {op = op, ran = (f.ran or 0) + ARGV[4], ran_usage = f.usage})
-if diff ~= '' then put_old_diff_aside(t) end
-record_work(t, ARGV[11], ARGV[12], ARGV[13], ARGV[14], diff)
+if diff ~= '' then works.put_aside(t) end
+works.record(t, ARGV[11], ARGV[12], ARGV[13], ARGV[14], diff)
 release(t)
 become_paused(t)
 save(t)

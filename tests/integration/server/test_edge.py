@@ -12,7 +12,6 @@ import pytest
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
-from internal.server.routes import LATER
 from tests.support.redis import RedisServer
 from tests.support.service import TOKEN, Service, body, open_service
 
@@ -160,25 +159,6 @@ async def test_an_unknown_task_is_404_whatever_its_id_looks_like(
     ):
         answer = await client.request(method, f"/api/v1/tasks/{task}{path}")
         assert answer.status_code == 404, (method, path)
-
-
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [(method, path) for path, methods in LATER.items() for method in methods],
-)
-async def test_routes_of_later_versions_say_so(
-    client: httpx2.AsyncClient, method: str, path: str
-) -> None:
-    """
-    400 not_available with the route's name: early is not wrong, and never silent.
-    """
-    real = path.replace("{task_id}", TASK).replace("{name}", "n").replace("{id}", "i")
-
-    answer = await client.request(method, f"/api/v1{real}?project=x", content=b"not even json")
-
-    assert answer.status_code == 400
-    assert answer.json()["error"] == "not_available"
-    assert path in answer.json()["message"]
 
 
 async def test_a_slash_at_the_end_makes_no_difference(client: httpx2.AsyncClient) -> None:

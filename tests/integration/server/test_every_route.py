@@ -39,8 +39,7 @@ def operations(service: Service) -> Iterator[tuple[str, Path]]:
     """Every (method, row) of this version."""
     for path in api_paths(service.deps):
         for method in path.handlers:
-            if not path.is_later:
-                yield method, path
+            yield method, path
 
 
 async def a_client(service: Service, tenant: str, scope: str) -> httpx2.AsyncClient:

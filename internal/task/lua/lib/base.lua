@@ -2,8 +2,8 @@
 --
 -- A *ref* is "<tenant>/<task id>". The parts of this library are put in front of a script in this order, as far as it
 -- needs them (internal/task/scripts.py):
--- ground (of internal/rdb), base, counters, registry, events, gates, spending, lists, pauses, post (of internal/webhook),
--- runs, restore, dedup, homes.
+-- ground (of internal/rdb), base, counters, registry, events, gates, spending, lists, pauses, directives, post (of
+-- internal/webhook), runs, restore, dedup, homes.
 --
 -- Two rules keep a script all or nothing: what can fail (decoding an argument) comes before the first write, and a
 -- number is written by `text`.

@@ -5,7 +5,7 @@
 local LASTING = {id = 1, tenant = 1, created_at = 1, repo_url = 1, prompt = 1, priority = 1, labels = 1, config = 1,
   provider_key = 1, callback_url = 1, task_url = 1, access_token = 1, ai_api_key = 1, mcp_servers = 1, retain = 1, no_usage = 1,
   usage_total = 1, unpriced_total = 1, spent = 1, seq = 1, iterations_used = 1, request = 1, cancel_op = 1, pause_op = 1,
-  resume_op = 1, prev = 1, pr_heads = 1, dedup = 1, callbacks = 1, events_trimmed = 1}
+  resume_op = 1, directive_op = 1, prev = 1, pr_heads = 1, dedup = 1, callbacks = 1, events_trimmed = 1}
 -- What RETRY erases from the row of its iteration. Field `op` stays: a repeated FINISH is known by it.
 local ROW = {'status', 'result', 'failure', 'changes', 'usage', 'unpriced', 'work', 'home', 'started_at', 'ended_at'}
 
@@ -45,6 +45,29 @@ local function begin_run(t, kind, request, gates, traceparent)
   if (traceparent or '') ~= '' then set(t, {traceparent = traceparent, trace_id = string.sub(traceparent, 4, 35)}) end
 end
 
+-- Queue a follow-up of a finished task. config: as JSON from now on, or '': as it is
+local function begin_instruct(t, request, prompt, gates, traceparent, config)
+  local number = tonumber(t.f.iterations_used or t.f.iteration) + 1  -- that of a cancelled follow-up is never used again
+  begin_run(t, 'instruct', request, gates, traceparent)
+  set(t, {current_prompt = prompt, iteration = number, iterations_used = number, usage = t.f.no_usage})
+  if config ~= '' then set(t, {config = config}) end
+  clear(t, 'result', 'failure', 'unpriced')
+  row(t, {prompt = prompt})
+  set_state(t, 'awaiting_instruction')
+  announce(t, 'task.awaiting_instruction', 'awaiting_instruction', '')
+  push(t, false)
+end
+-- One run per directive: each has its prompt, its row and its end.
+begin_next = function(ended)
+  local directive = directives.pop(ended)
+  if not directive then return nil end
+  local t = load(ended.ref)
+  begin_instruct(t, directive.id, directive.text, directive.gates, directive.traceparent, '')
+  directives.tell(t, directive.id, 'next')
+  save(t)
+  return t
+end
+
 -- Queue a create-pr of a finished task, in its own lane and without gates: it never waits behind agents.
 local function begin_publish(t, request, options, traceparent)
   begin_run(t, 'publish', request, '', traceparent)
@@ -58,7 +81,7 @@ local function put_document_back(t)
   local kept = cjson.decode(t.f.prev)
   if t.f.kind == 'retry' then
     for _, name in ipairs(ROW) do row(t, {[name] = kept.row[name] or false}) end
-    put_old_diff_back(t)
+    works.put_back(t)
   end
   for name in pairs(t.f) do
     if not LASTING[name] and not kept.doc[name] then clear(t, name) end
@@ -81,6 +104,7 @@ end
 
 -- End a run for which no worker speaks any more, because it was cancelled.
 local function cancel_run(t)
+  directives.drop(t)
   emit(t, 'system', 'task_cancelled', '{}')
   if t.f.kind == 'publish' then fail_publish(t, 'canceled', CANCELLED) else fail_run(t, 'canceled', CANCELLED) end
 end
@@ -97,6 +121,7 @@ local function cancel_queued(t)
   withdraw(t)
   if t.f.kind == 'publish' or not t.f.prev then return cancel_run(t) end
   local failure = failure_of('canceled', CANCELLED)
+  directives.drop(t)
   emit(t, 'system', 'task_cancelled', '{}')
   set_state(t, status_before(t), because('canceled'))
   row(t, {status = 'failed', failure = failure, usage = t.f.usage, started_at = t.f.started_at, ended_at = NOW})

@@ -34,7 +34,7 @@ local function release(t)
       if gate.kind ~= 'until' or step_back(t, gate) > 0 then unpark(gate.key, 1) end
     end
   end
-  clear(t, 'token', 'worker', 'claim', 'batch', 'judged', 'pushing', 'permit', 'admitted', 'halt')
+  clear(t, 'token', 'worker', 'claim', 'batch', 'judged', 'pushing', 'permit', 'admitted', 'halt', 'listens', 'told', 'heard')
 end
 
 -- Unfinished tasks that were submitted with a deduplication key; each leaves when it ends, and comes back for a follow-up.
@@ -91,8 +91,9 @@ local function count_run(t, status, reason)
   if t.f.started_at then observe('duration:' .. status, DURATION, (NOW - tonumber(t.f.started_at)) / 1000) end
 end
 
+local works = {}         -- what runs leave; one table, because a script has room for 200 locals
 -- What a run has left: where its tree is kept, its changes, its diff (bytes). All but home and truncated may be ''.
-local function record_work(t, changes, work, home, truncated, diff)
+function works.record(t, changes, work, home, truncated, diff)
   if changes ~= '' then
     set(t, {changes = changes})
     row(t, {changes = changes})
@@ -104,12 +105,12 @@ local function record_work(t, changes, work, home, truncated, diff)
   if diff ~= '' then redis.call('HSET', t.key .. ':work', t.f.iteration, diff) end
 end
 -- The diff of a retried iteration is of the run before, which a cancel may put back, until this run records its own.
-local function put_old_diff_aside(t)
+function works.put_aside(t)
   if t.f.kind ~= 'retry' or redis.call('HGET', t.key .. ':iterations', t.f.iteration .. '.work') then return end
   local old = redis.call('HGET', t.key .. ':work', t.f.iteration)
   if old then redis.call('HSET', t.key .. ':work', t.f.iteration .. '.aside', old) end
 end
-local function put_old_diff_back(t)
+function works.put_back(t)
   local aside = redis.call('HGET', t.key .. ':work', t.f.iteration .. '.aside')
   if aside then
     redis.call('HSET', t.key .. ':work', t.f.iteration, aside)
@@ -119,7 +120,7 @@ local function put_old_diff_back(t)
   end
 end
 -- Once this run is over, that one does not count any more.
-local function drop_old_diff(t)
+function works.drop_old(t)
   if t.f.kind ~= 'retry' then return end
   if not redis.call('HGET', t.key .. ':iterations', t.f.iteration .. '.work') then
     redis.call('HDEL', t.key .. ':work', t.f.iteration)
@@ -132,12 +133,17 @@ local function end_run(t)
   clear(t, 'cancel', 'pause', 'ran', 'ran_usage', 'prev', 'since', 'strays', 'waited', 'lost_work', 'pr_options')
   save(t)
 end
--- The last step of a run that no other one follows: the record stays for `retain` seconds.
+-- The last step of a run: the next one, when a directive waits to be told, or a record that stays for `retain` seconds.
+-- Returns the state after.
+local begin_next                                                -- of restore: the task as it is then, or nil
 local function close_run(t)
   end_run(t)
+  local follower = begin_next(t)
+  if follower then return follower.f.status end
   retain(t)
   redis.call('PUBLISH', P .. 'task:' .. t.id .. ':done', '{"task_id":"' .. t.id .. '","status":"' .. t.f.status
     .. '","changes_summary":' .. (t.f.changes or 'null') .. '}')
+  return t.f.status
 end
 
 local function failure_of(reason, message, is_letter)
@@ -156,7 +162,7 @@ local function fail_run(t, reason, message, is_letter)
   local failure = failure_of(reason, message, is_letter)
   set_state(t, 'failed', because(reason))
   set(t, {failure = failure, finished_at = NOW})
-  drop_old_diff(t)
+  works.drop_old(t)
   tell_failed(t, reason, message, failure, is_letter)
   if is_letter then add_letter(t) end
   close_run(t)
@@ -183,6 +189,7 @@ local function forget(ref)
   local tenant, id = split(ref)
   redis.call('ZREM', P .. 'expiring', ref)
   redis.call('ZREM', P .. 'dead', ref)
+  redis.call('ZREM', P .. 'directed', ref)
   redis.call('ZREM', tenant_key(tenant, 'index'), id)
   for state in pairs(FINISHED) do redis.call('ZREM', tenant_key(tenant, 'state:' .. state), id) end
 end
