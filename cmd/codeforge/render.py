@@ -192,6 +192,16 @@ def event_line(console: Console, event: Document) -> None:
         console.print(text, soft_wrap=True, highlight=False)
 
 
+_NOTES = frozenset({"waiting", "warning", "workspace_lost", "task_timeout", "escalation"})
+
+
+def _note(data: Document) -> str:
+    if "level" in data:
+        return f"{data.get('scope')} {data['level']} ({data.get('reason')})"
+    said = (data.get(name) for name in ("message", "reason", "kind", "home", "signal"))
+    return str(next((text for text in said if text), None))
+
+
 def _tell(event: Document) -> Text | None:  # noqa: PLR0911 -- one case for each event
     data = event["data"]
     match event["type"], event["event"]:
@@ -219,9 +229,8 @@ def _tell(event: Document) -> Text | None:  # noqa: PLR0911 -- one case for each
             changes = data.get("changes_summary")
             told = f"✓ {_changes(changes)}" if changes else "✓ no changes"
             return Text(told, style="bold green")
-        case "system", ("waiting" | "warning" | "workspace_lost" | "task_timeout"):
-            said = data.get("message") or data.get("reason") or data.get("kind") or data.get("home")
-            return Text(f"  {event['event']}: {_one_line(str(said), _WIDTH)}", style="yellow")
+        case (("system" | "control"), about) if about in _NOTES:
+            return Text(f"  {about}: {_one_line(_note(data), _WIDTH)}", style="yellow")
         case _:
             return None
 

@@ -273,8 +273,8 @@ class PressureSettings(Section):
     slow_age_seconds: Seconds = Field(default=900, ge=0)
     refuse_per_slot: int = Field(default=2000, ge=1)
     refuse_age_seconds: Seconds = Field(default=3600, ge=0)
-    slow_memory_share: float = Field(default=0.9, gt=0, le=1)
-    refuse_memory_share: float = Field(default=0.97, gt=0, le=1)
+    slow_memory_share: float = Field(default=0.95, gt=0, le=1)
+    refuse_memory_share: float = Field(default=0.98, gt=0, le=1)
     trim_redis_share: float = Field(default=0.75, gt=0, le=1)
     refuse_redis_share: float = Field(default=0.9, gt=0, le=1)
 

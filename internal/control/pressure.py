@@ -60,8 +60,8 @@ class Pressure:
     slow_age_seconds: int = 900
     refuse_per_slot: int = 2000
     refuse_age_seconds: int = 3600
-    slow_memory_share: float = 0.90
-    refuse_memory_share: float = 0.97
+    slow_memory_share: float = 0.95
+    refuse_memory_share: float = 0.98
     trim_redis_share: float = 0.75
     """Above it the agent events of the tasks that finished first go."""
     refuse_redis_share: float = 0.90

@@ -21,6 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine
 from redis.asyncio import Redis
 
 from internal.rdb.keys import Keys
+from internal.task.escalations import Escalations
 from internal.task.model import Claim, Priority, Reason
 from internal.task.pullrequest import NotPublished
 from internal.task.queue import Lane
@@ -106,6 +107,8 @@ class QueueHistory(RuleBasedStateMachine):
             )
         )
         known = self.world.values.get(f"tenant:{tenant}:idempotency:{key}")
+        if self.lab.twice and key and not known and answer.word == "dup":
+            answer = Answer("joined", answer.rest)  # the first reply; its repeat knows the key
         if key and known:
             gone = f"{tenant}/{known['id']}" not in self.world.tasks
             word = "deleted" if gone else "dup"
@@ -142,7 +145,15 @@ class QueueHistory(RuleBasedStateMachine):
     def _beat(self, worker: Worker) -> None:
         replies = self.do(self.lab.beat(worker.name, worker.home, worker.claims))
         tasks = [self._by_claim(claim) for claim in worker.claims]
-        assert replies[1:] == [2 if task.cancel else 3 if task.pause else 1 for task in tasks]
+        halted = [self._is_halted(claim) for claim in worker.claims]
+        assert replies[1:] == [
+            2 if task.cancel else 3 if task.pause else 5 if is_halted else 1
+            for task, is_halted in zip(tasks, halted, strict=True)
+        ]
+
+    def _is_halted(self, claim: Claim) -> bool:
+        key = self.lab.keys.task(claim.task.tenant, claim.task.id)
+        return bool(self.do(self.redis.hget(key, "halt")) == claim.token)
 
     def _live_on(self, seconds: int) -> None:
         """Time passes for those who are there."""
@@ -174,12 +185,16 @@ class QueueHistory(RuleBasedStateMachine):
     def _closed(self, world: World, task: Known) -> bool:
         if task.kind == "publish":
             return False
-        return any(self._free(world, gate) < 1 for gate in task.gates)
+        isolated = any(f"gate:hold:{gate}:until" in world.values for gate in task.gates)
+        return isolated or any(self._free(world, gate) < 1 for gate in task.gates)
 
     @staticmethod
     def _free(world: World, gate: str) -> float:
         limits = world.get("limits")
         limit = int(limits.get(gate, limits.get(f"{gate.partition(':')[0]}:*", 0)))
+        throttle = limits.get(f"throttle:{gate}")
+        if throttle is not None:
+            limit = min(limit or int(throttle), int(throttle))
         return float("inf") if limit == 0 else limit - len(world.get(f"gate:{gate}:held"))
 
     def _check_nothing_was_left(self, world: World, worker: Worker, lane: Lane) -> None:
@@ -282,6 +297,8 @@ class QueueHistory(RuleBasedStateMachine):
     def _drain(self) -> None:
         """In the end everything can be finished, and nothing is left behind."""
         self.lab.twice = False
+        for scope in self._look().get("escalations"):
+            assert self.do(Escalations(self.redis, self.lab.keys).release(scope))
         self.do(self.redis.delete(self.lab.keys.limits()))
         for _ in range(200):
             if all(task.is_finished for task in self.tasks.values()):

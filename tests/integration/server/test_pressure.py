@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -12,9 +13,12 @@ import pytest
 from redis.asyncio import Redis
 
 from internal.control.pressure import Pressure
+from internal.errors import Unavailable
+from internal.rdb.client import connect
 from internal.server import pressure as door
 from internal.task.event import new_event
 from internal.task.queue import Lane
+from tests.support.listening import make_listener
 from tests.support.redis import RedisServer
 from tests.support.service import KEYS, Service, body, open_service
 
@@ -146,3 +150,25 @@ async def test_trimmed_events_are_said_where_events_are_read(service: Service) -
     assert '"events_trimmed":53' in stream.replace(" ", "")
     assert stream.count("\nid: ") == len(page["events"])
     assert "event: done" in stream
+
+
+async def test_what_lies_in_the_input_list_waits_there(
+    service: Service, redis_server: RedisServer
+) -> None:
+    """Nobody is told no: the entry stays pending, and is taken when there is room."""
+    await _register(service, 1)
+    await _post(service)
+    await _post(service)
+    await service.redis.rpush(KEYS.input_tasks(), json.dumps(body(correlation_id="c")))
+    async with connect(redis_server.url, role="blocking") as blocking:
+        listener = make_listener(service, blocking, lease_seconds=0)
+        await service.redis.lmove(KEYS.input_tasks(), KEYS.input_pending(), "LEFT", "RIGHT")
+        with pytest.raises(Unavailable, match="queue"):
+            await listener.serve_one()
+        assert await service.redis.llen(KEYS.input_pending()) == 1
+        assert not await service.redis.exists(KEYS.input_result("c"))
+
+        await service.claim()
+        await service.claim()
+        assert await listener.serve_one()
+    assert "task_id" in str(await service.redis.get(KEYS.input_result("c")))

@@ -24,7 +24,16 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from internal.control.escalation import (
+    Escalation,
+    Level,
+    ScopeKind,
+    Signal,
+    Thresholds,
+    encode_rules,
+)
 from internal.errors import Conflict, Fenced
+from internal.task.escalations import Escalations
 from internal.task.event import new_event
 from internal.task.judgement import Judgement
 from internal.task.model import Claim, Priority, Reason
@@ -42,6 +51,16 @@ _TENANTS = ("a", "b-1")
 _REPOS = ("r", "s")
 _GATES = ("tenant:*", "tenant:a", "repo:*", "repo:a:r", "weight:a")
 _DEDUP = (("", ""), ("", ""), ("d", "coalesce"), ("d", "latest_wins"), ("d", "reject"))
+_NUMBERS = Escalation(
+    window_seconds=600,
+    quiet_seconds=30,
+    thresholds={
+        ScopeKind.AGENT: Thresholds(),
+        ScopeKind.REPOSITORY: Thresholds(warn=1, throttle=2, isolate=3, stop=4),
+        ScopeKind.WORKER: Thresholds(),
+    },
+)
+_RULES = encode_rules(_NUMBERS.rule, [Signal.SILENCE])
 _WEIGHTS = {
     "claim": 8,
     "run": 6,
@@ -67,6 +86,8 @@ _WEIGHTS = {
     "sleep": 2,
     "reap": 2,
     "limit": 2,
+    "signal": 3,
+    "release": 1,
     "lose_replies": 1,
 }
 _ACTIONS = [name for name, weight in _WEIGHTS.items() for _ in range(weight)]
@@ -260,6 +281,21 @@ class QueueMachine(QueueHistory):
             self._give_up(claim)
             task.suspended(kept=work)
 
+    def signal(self) -> None:
+        """A run shows a signal; its repository's level rises with their number, and never falls."""
+        held = [claim for claim in self._held() if self._by_claim(claim).kind != "publish"]
+        if not held:
+            return
+        claim = self._one_of(held)
+        (scope,) = [gate for gate in self._by_claim(claim).gates if gate.startswith("repo:")]
+        known = self._look().get(f"escalation:{scope}").get("level")
+        self.do(self.lab.queue.signal(claim, _RULES))
+        since = self.do(self.lab.now()) - 600_000
+        world, levels = self._look(), list(Level)
+        count = sum(at >= since for at in world.get(f"signals:{scope}").values())
+        before = levels.index(Level(known)) + 1 if known else 0
+        assert world.get(f"escalation:{scope}")["level"] == levels[max(before, min(count, 4)) - 1]
+
     def act_as_zombie(self) -> None:
         """Nothing that a lost claim says counts."""
         if not self.zombies:
@@ -273,6 +309,7 @@ class QueueMachine(QueueHistory):
             lambda: self.lab.queue.hand_back(claim, "late", reason="shutdown"),
             lambda: self.lab.queue.judge(claim, _WORKS, "late"),
             lambda: self.lab.suspend(claim),
+            lambda: self.lab.queue.signal(claim, _RULES),
         ):
             with pytest.raises(Fenced):
                 self.do(call())
@@ -323,6 +360,16 @@ class QueueMachine(QueueHistory):
     def limit(self) -> None:
         self.limits[self._one_of(_GATES)] = self._one_of([0, 1, 2])
         self.do(self.lab.store.set_limits(self.limits))
+
+    def release(self) -> None:
+        """An operator ends a level, by hand."""
+        scopes = sorted(self._look().get("escalations"))
+        if scopes:
+            scope = self._one_of(scopes)
+            assert self.do(Escalations(self.redis, self.lab.keys).release(scope))
+            world = self._look()
+            assert f"escalation:{scope}" not in world.values
+            assert f"signals:{scope}" not in world.values
 
     def lose_replies(self) -> None:
         """From now on the client library sends each script twice, or not."""

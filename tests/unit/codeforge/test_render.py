@@ -64,3 +64,38 @@ def test_an_endpoint_that_is_off_says_so_and_why() -> None:
     render.endpoint_line(Console(file=text), endpoint)
 
     assert "off (gone)" in text.getvalue()
+
+
+def test_what_the_watchdog_says_is_shown() -> None:
+    """
+    A signal by its name, a level with what has it.
+    """
+    assert shown("control", "warning", signal="repeats", times=8) == "warning: repeats"
+    assert shown("control", "escalation", scope="agent:demo", level="warn", reason="silence") == (
+        "escalation: agent:demo warn (silence)"
+    )
+
+
+def test_levels_and_pressure_take_a_line_each() -> None:
+    """
+    What has which level and why; what new work gets, with the cause when something is short.
+    """
+    text = io.StringIO()
+    console = Console(file=text, width=200)
+
+    render.escalation_line(
+        console,
+        {
+            "scope": "worker:w",
+            "level": "isolate",
+            "reason": "slow_end",
+            "signals": 32,
+            "since": "2026-11-21T15:03:40.701Z",
+        },
+    )
+    render.pressure_line(console, {"answer": "slow", "cause": "queue", "runnable": 900, "slots": 2})
+
+    assert text.getvalue().splitlines() == [
+        "worker:w  isolate  slow_end  32 signals  since 2026-11-21T15:03:40Z",
+        "new work: slow  queue  900 runnable  2 slots",
+    ]

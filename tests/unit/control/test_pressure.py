@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import pytest
 
+from internal.config.settings import PressureSettings
 from internal.control.pressure import Answer, Cause, Load, Pressure, pressure
 
 _NUMBERS = Pressure()
@@ -57,12 +60,17 @@ def test_only_full_disks_of_all_homes_slow_down() -> None:
 
 def test_memory_slows_down_and_then_refuses() -> None:
     """Of this server's container or machine."""
-    assert _answer(memory_share=0.9) == (Answer.ACCEPT, Cause.NONE)
-    assert _answer(memory_share=0.91) == (Answer.SLOW, Cause.MEMORY)
-    assert _answer(memory_share=0.98) == (Answer.REFUSE, Cause.MEMORY)
+    assert _answer(memory_share=0.95) == (Answer.ACCEPT, Cause.NONE)
+    assert _answer(memory_share=0.96) == (Answer.SLOW, Cause.MEMORY)
+    assert _answer(memory_share=0.99) == (Answer.REFUSE, Cause.MEMORY)
 
 
 def test_redis_memory_refuses_only_above_nine_tenths() -> None:
     """Below that old agent events make room first."""
     assert _answer(redis_memory_share=0.9) == (Answer.ACCEPT, Cause.NONE)
     assert _answer(redis_memory_share=0.901) == (Answer.REFUSE, Cause.REDIS_MEMORY)
+
+
+def test_the_settings_have_the_same_numbers() -> None:
+    """Their defaults are copies, because they stand on a lower floor."""
+    assert PressureSettings().model_dump() == asdict(Pressure())
