@@ -29,7 +29,7 @@ from internal.agent.model import (
 )
 from internal.agent.run import AgentRun, RunOptions, run_agent
 from internal.clock import Clock
-from internal.control.budget import Standing
+from internal.control.budget import TOOL_SECONDS, Standing
 from internal.control.escalation import Signal
 from internal.errors import CodeforgeError, disk_errors
 from internal.fault import fault_point
@@ -79,6 +79,8 @@ class WatchNumbers:
 
     silence_seconds: int = 600
     """A run that was given less ended as its client wanted."""
+    tool_seconds: int = 0
+    """The same for one call of a tool; 0: the deployment has no limit, so only clients have."""
     repeats: int = 8
     """Identical actions in a row of which a task is warned; twice as many end it. 0: never."""
     slow_end_seconds: float = 8.0
@@ -323,6 +325,9 @@ class AgentHost:
             seconds = run.limits.silence_seconds
             counts = seconds >= self._settings.watch.silence_seconds
             run.signals.note(Signal.SILENCE, counts=counts, seconds=seconds)
+        if isinstance(stopped, Standing) and stopped.budget == TOOL_SECONDS:
+            counts = 0 < self._settings.watch.tool_seconds <= stopped.limit
+            run.signals.note(Signal.STUCK_TOOL, counts=counts, seconds=stopped.limit)
         if stopped is None and not result.told_result:
             run.signals.note(Signal.NO_RESULT)
         if started.process.survivors:

@@ -308,6 +308,7 @@ def _agent_host(settings: Settings, disk: Disk, isolation: Isolation) -> AgentHo
             home=disk.home,
             watch=WatchNumbers(
                 silence_seconds=settings.tasks.silence_seconds,
+                tool_seconds=settings.control.budget.tool_seconds,
                 repeats=settings.control.escalation.repeats,
                 slow_end_seconds=settings.control.escalation.slow_end_seconds,
             ),

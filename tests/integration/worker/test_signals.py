@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -28,8 +28,9 @@ def act(block):
 act({{"type": "text", "text": "I begin."}})
 for turn in range(int(prompt)):
     act({{"type": "tool_use", "id": str(turn), "name": "Bash", "input": {{"command": "ls"}}}})
-if prompt == "1000":
-    sys.stdin.read()
+if prompt == "-1":
+    act({{"type": "tool_use", "id": "stuck", "name": "Bash", "input": {{}}}})
+if prompt in ("1000", "-1"):
     import time
     time.sleep(600)
 if prompt != "0":
@@ -168,4 +169,26 @@ async def test_a_dead_worker_is_a_signal_of_what_it_ran(site: Site) -> None:
         assert names == {"agent", "repo"}
         await site.cancel(task)
         await site.finished(task)
+    await site.settle()
+
+
+async def test_a_stuck_tool_is_a_signal_unless_its_client_wanted_less(
+    site: Site, program: str
+) -> None:
+    """One call that takes longer than the deployment allows ends the run, and is counted."""
+    how: dict[str, Any] = {"cli": "claude-code", "ai_api_key": "key-of-the-mock-0123456789"}
+    variables = {"CLI__CLAUDE_CODE__PATH": program, "CONTROL__BUDGET__TOOL_SECONDS": "2"}
+    async with site.worker(WORKERS__ISOLATION="none", **variables):
+        long = await site.submit("-1", **how)
+        short = await site.submit("-1", tool_seconds=1, **how)
+        for task in (long, short):
+            found = await site.finished(task)
+            assert found.failure is not None
+            assert found.failure.reason is Reason.BUDGET_EXCEEDED
+
+    (told,) = await _warnings(site, long)
+    assert (told["signal"], told["seconds"]) == ("stuck_tool", 2)
+    (told,) = await _warnings(site, short)
+    assert (told["signal"], told["seconds"]) == ("stuck_tool", 1)
+    assert await _counted(site) == {"stuck_tool": 1}
     await site.settle()
