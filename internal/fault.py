@@ -52,6 +52,7 @@ POINTS: Mapping[str, str] = {
     "delivery_claimed": "a webhook is leased to this process",
     "delivery_sent": "a webhook was sent, its result is not recorded",
     "lease_renewed": "a heartbeat renewed a lease",
+    "spent": "what a run has used so far is written",
     "reaped": "tasks of a lost worker are back in the queue",
     "op_taken": "a question to this home is out of its list",
     "op_answered": "a question to this home is answered",

@@ -202,7 +202,7 @@ class Keys:
         return f"{self.prefix}tenants"
 
     def contact(self) -> str:
-        """hash: the last contact with Redis, until when nothing is reaped, a mark for WAIT; permanent."""
+        """hash: last contact with Redis, end of the pause of reaping, mark for WAIT; permanent."""
         return f"{self.prefix}contact"
 
     def counters(self) -> str:

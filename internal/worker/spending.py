@@ -32,6 +32,7 @@ from internal.control.budget import (
 )
 from internal.control.prices import Prices
 from internal.errors import Fenced
+from internal.fault import fault_point
 from internal.task.event import NewEvent, new_event
 from internal.task.model import Claim
 from internal.task.queue import DaySpending, TaskQueue
@@ -198,6 +199,7 @@ class Spending:
         except (RedisError, OSError) as error:
             log.warning("spending.untold", error=str(error))
             return
+        fault_point("spent")
         self._told = usage
         self._days = [_standing(day) for day in days]
 

@@ -38,8 +38,8 @@ pytestmark = pytest.mark.chaos
 
 # The agent of who dies at one of `HANGING` does not end; those of `STOPPED` are told to stop.
 RUN = tuple(POINTS)[: tuple(POINTS).index("finished") + 1]
-HANGING = ("lease_renewed", "handed_back", "claim_cleaned")
-STOPPED = HANGING[1:]
+HANGING = ("lease_renewed", "spent", "handed_back", "claim_cleaned")
+STOPPED = HANGING[2:]
 FOLLOW_UP = ("workspace_ready", "agent_started", "snapshot_made", "work_kept", "finished")
 PUBLISH = ("commit_made", "push_begun", "token_opened", "pushed", "pr_opened", "pr_finished")
 PAUSE = ("pause_stored", "suspended")
