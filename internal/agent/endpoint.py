@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 _PORTS = {"http": 80, "https": 443}
-_MOST_CHARACTERS = 253
+_MOST_CHARACTERS = 200
 
 
 def host_of(url: str) -> str | None:
