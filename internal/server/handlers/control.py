@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from internal.access.model import Caller
 from internal.clock import rfc3339
-from internal.control.breaker import AGENT
+from internal.control.breaker import endpoint_key
 from internal.control.pressure import Load, Verdict
 from internal.server.body import read_json
 from internal.server.deps import ServerDeps
@@ -41,8 +41,8 @@ class ControlHandlers:
         breakers = await self._breakers.list()
         return json_response(
             {
-                "gates": [_gate(gate) for gate in gates],
-                "breakers": [_breaker(x) for x in breakers if _may_see(x, whose)],
+                "gates": [_gate(x) for x in gates if _may_see(x.key, whose)],
+                "breakers": [_breaker(x) for x in breakers if _may_see(x.key, whose)],
                 "escalations": [_escalated(x) for x in levels if is_seen_by(x.scope, whose)],
                 "pressure": _pressure(*await self._door.look()),
             }
@@ -90,9 +90,9 @@ def _pressure(verdict: Verdict, load: Load) -> dict[str, Any]:
     }
 
 
-def _may_see(breaker: Breaker, whose: str | None) -> bool:
+def _may_see(key: str, whose: str | None) -> bool:
     """Which endpoints there are is for operators: a name may be some tenant's own."""
-    return whose is None or breaker.kind == AGENT
+    return whose is None or not key.startswith(endpoint_key(""))
 
 
 def _breaker(breaker: Breaker) -> dict[str, Any]:

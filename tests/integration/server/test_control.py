@@ -11,7 +11,10 @@ import httpx2
 import pytest
 
 from internal.access.resolver import CONFIGURED
+from internal.control.breaker import BreakerRule, Sample, agent_key, endpoint_key
 from internal.control.escalation import Escalation, ScopeKind, Signal, Thresholds, encode_rules
+from internal.ids import random_token
+from internal.task.judgement import Judgement
 from internal.task.queue import Lane
 from tests.support.service import KEYS, Service, body
 from tests.support.shut_gate import shut_gate
@@ -125,3 +128,35 @@ async def test_levels_and_pressure_are_shown_and_a_scope_is_released(
     assert (await client.get(CONTROL)).json()["escalations"] == []
     assert (await client.post(f"/api/v1/tasks/{made}/instruct", json={"prompt": "x"})).is_success
     assert await service.queue.claim(Lane.AGENT, worker="w", home="h") is not None
+
+
+async def test_breakers_are_shown_with_what_their_windows_hold(
+    service: Service, client: httpx2.AsyncClient
+) -> None:
+    """Which endpoints there are is the operator's to know; a release lets all go on at once."""
+    agent, endpoint = agent_key("demo"), endpoint_key("gateway.example.com")
+    rule = BreakerRule(consecutive=2)
+    await client.post("/api/v1/tasks", json=body())
+    claim = await service.claim()
+    once = Sample(key=agent, failed=True, rule=rule)
+    broken = [Sample(key=endpoint, failed=True, rule=rule)] * 2
+    await service.queue.judge(claim, Judgement(samples=(once, *broken)), random_token())
+    await service.finish(claim)
+    made = await service.deps.tokens.make(CONFIGURED, "t", frozenset({"admin"}), tenant="other")
+
+    shown = (await client.get(CONTROL)).json()
+    async with service.client(made.text) as other:
+        seen = (await other.get(CONTROL)).json()
+    released = await client.post(f"{CONTROL}/release", json={"scope": endpoint})
+    after = (await client.get(CONTROL)).json()["breakers"]
+
+    first, second = shown["breakers"]
+    assert (first["key"], first["state"]) == (agent, "closed")
+    assert (first["calls"], first["failed"], first["consecutive"]) == (1, 1, 1)
+    assert (second["key"], second["state"], second["calls"]) == (endpoint, "open", 0)
+    assert second["why"] == "2 failures in a row"
+    assert [gate["key"] for gate in shown["gates"]] == [endpoint]
+    assert [row["key"] for row in seen["breakers"]] == [agent]
+    assert not seen["gates"]
+    assert released.status_code == 200
+    assert [row["state"] for row in after] == ["closed", "closed"]
