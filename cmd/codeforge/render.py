@@ -106,6 +106,19 @@ def breaker_line(console: Console, breaker: Document) -> None:
     console.print(_clean("  ".join(words)), soft_wrap=True, highlight=False, markup=False)
 
 
+def budget_line(console: Console, budget: Document) -> None:
+    """What was spent today under one day budget, on one line."""
+    of = {unit: f" of {budget[limit]:g}" if limit in budget else "" for unit, limit in _LIMITS}
+    words = [budget["key"], f"{budget['usd']:.2f} USD{of['usd']}"]
+    words += [f"{budget['tokens']} tokens{of['tokens']}"]
+    if budget["unpriced_tokens"]:
+        words.append(f"{budget['unpriced_tokens']} unpriced")
+    console.print(_clean("  ".join(words)), soft_wrap=True, highlight=False, markup=False)
+
+
+_LIMITS = (("usd", "usd_limit"), ("tokens", "tokens_limit"))
+
+
 def audit_line(console: Console, entry: Document) -> None:
     """One act on one line."""
     who = " ".join(part for part in (entry["token"], entry["address"]) if part)

@@ -21,6 +21,7 @@ from internal.mcp.registry import McpRegistry
 from internal.server.pressure import Doorkeeper
 from internal.server.workers import Workers
 from internal.task.breakers import Breakers
+from internal.task.daybudgets import DayBudgets
 from internal.task.escalations import Escalations
 from internal.task.gatekeeper import Gatekeeper
 from internal.task.hub import Hub
@@ -100,6 +101,7 @@ class ServerDeps:
     gates: Gatekeeper
     escalations: Escalations
     breakers: Breakers
+    budgets: DayBudgets
     limiter: RateLimiter | None
     """None: nothing is limited."""
     webhooks: EndpointRegistry

@@ -225,8 +225,14 @@ _COUNTERS = (
     ),
     _Counter(
         "codeforge_agent_cost_usd",
-        "US dollars that agents reported: what does work cost?",
+        "US dollars that agents reported, or the table of prices said: what does work cost?",
         "cost_usd",
+        ("agent",),
+    ),
+    _Counter(
+        "codeforge_agent_unpriced_tokens",
+        "Model tokens for which nobody knew a price: what is the cost without?",
+        "unpriced_tokens",
         ("agent",),
     ),
 )

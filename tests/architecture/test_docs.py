@@ -95,10 +95,12 @@ def test_every_metric_is_documented_with_its_type_and_labels() -> None:
 def _everything() -> ClusterSnapshot:
     """A deployment in which each thing that is counted has happened."""
     once = ("failures", "retries", "handbacks", "clone:spare:inf", "tokens:demo", "cost_usd")
+    unpriced = ("unpriced_tokens",)
     of_control = ("signals", "escalations:agent")
     return ClusterSnapshot(
         counters={
-            f"{name}:x" if ":inf" not in name else name: "1" for name in (*once, *of_control)
+            f"{name}:x" if ":inf" not in name else name: "1"
+            for name in (*once, *unpriced, *of_control)
         },
         tasks_in_progress=0,
         queue_depth=0,

@@ -41,6 +41,7 @@ from internal.server.pressure import PressureGauge
 from internal.server.serve import listen, serve
 from internal.server.workers import Workers
 from internal.task.breakers import Breakers
+from internal.task.daybudgets import DayBudgets
 from internal.task.escalations import Escalations
 from internal.task.event import NewEvent, new_event
 from internal.task.eventlog import EventLog
@@ -237,6 +238,7 @@ def make_deps(
         gates=Gatekeeper(redis, KEYS),
         escalations=Escalations(redis, KEYS),
         breakers=Breakers(redis, KEYS),
+        budgets=DayBudgets(redis, KEYS, SystemClock()),
         callers=callers,
         tokens=TokenRegistry(tokens, callers, SystemClock()),
         mcp=McpRegistry(McpStore(redis, KEYS), box=box, clock=SystemClock()),

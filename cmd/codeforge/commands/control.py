@@ -24,6 +24,8 @@ def show(url: Url = None, token: Token = None, *, as_json: AsJson = False) -> No
                 render.gate_line(console, gate)
             for breaker in document["breakers"]:
                 render.breaker_line(console, breaker)
+            for budget in document["budgets"]:
+                render.budget_line(console, budget)
             for escalated in document["escalations"]:
                 render.escalation_line(console, escalated)
             render.pressure_line(console, document["pressure"])

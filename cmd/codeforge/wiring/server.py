@@ -33,6 +33,7 @@ from internal.server.memory import memory_share
 from internal.server.pressure import PressureGauge
 from internal.server.workers import Workers
 from internal.task.breakers import Breakers
+from internal.task.daybudgets import DayBudgets
 from internal.task.escalations import Escalations
 from internal.task.gatekeeper import Gatekeeper
 from internal.task.hub import Hub
@@ -99,6 +100,7 @@ async def open_server(
             gates=Gatekeeper(core.redis, core.keys),
             escalations=Escalations(core.redis, core.keys),
             breakers=Breakers(core.redis, core.keys),
+            budgets=DayBudgets(core.redis, core.keys, SystemClock()),
             callers=callers,
             tokens=TokenRegistry(tokens, callers, SystemClock()),
             mcp=core.mcp,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from starlette.requests import Request
@@ -18,6 +19,7 @@ from internal.server.query import Query
 from internal.server.request import caller_of
 from internal.server.schema_control import ReleaseBody
 from internal.task.breakers import Breaker
+from internal.task.daybudgets import DayBudget
 from internal.task.escalations import Escalated, is_of, is_seen_by, scope_of
 from internal.task.gatekeeper import GateStand
 
@@ -30,6 +32,7 @@ class ControlHandlers:
         self._escalations = deps.escalations
         self._door = deps.door
         self._breakers = deps.breakers
+        self._budgets = deps.budgets
         self._audit = deps.audit
 
     async def show(self, request: Request) -> Response:
@@ -39,10 +42,12 @@ class ControlHandlers:
         gates = await self._gates.list(whose)
         levels = await self._escalations.list()
         breakers = await self._breakers.list()
+        budgets = await self._budgets.list()
         return json_response(
             {
                 "gates": [_gate(x) for x in gates if _may_see(x.key, whose)],
                 "breakers": [_breaker(x) for x in breakers if _may_see(x.key, whose)],
+                "budgets": [_budget(budget) for budget in budgets if budget.is_of(whose)],
                 "escalations": [_escalated(x) for x in levels if is_seen_by(x.scope, whose)],
                 "pressure": _pressure(*await self._door.look()),
             }
@@ -108,6 +113,11 @@ def _breaker(breaker: Breaker) -> dict[str, Any]:
         "since": breaker.since and rfc3339(breaker.since),
         "why": breaker.why,
     }
+    return {name: value for name, value in document.items() if value is not None}
+
+
+def _budget(budget: DayBudget) -> dict[str, Any]:
+    document = dataclasses.asdict(budget)
     return {name: value for name, value in document.items() if value is not None}
 
 

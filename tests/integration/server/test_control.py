@@ -11,11 +11,13 @@ import httpx2
 import pytest
 
 from internal.access.resolver import CONFIGURED
+from internal.agent.model import Usage
 from internal.control.breaker import BreakerRule, Sample, agent_key, endpoint_key
 from internal.control.escalation import Escalation, ScopeKind, Signal, Thresholds, encode_rules
 from internal.ids import random_token
 from internal.task.judgement import Judgement
 from internal.task.queue import Lane
+from internal.task.store import TaskStore
 from tests.support.service import KEYS, Service, body
 from tests.support.shut_gate import shut_gate
 
@@ -160,3 +162,27 @@ async def test_breakers_are_shown_with_what_their_windows_hold(
     assert not seen["gates"]
     assert released.status_code == 200
     assert [row["state"] for row in after] == ["closed", "closed"]
+
+
+async def test_the_spending_of_the_day_is_shown_with_its_limits(
+    service: Service, client: httpx2.AsyncClient
+) -> None:
+    """Of each budget above a run; another tenant sees neither it nor what all spend together."""
+    limits = {"budget:tenant:*:usd": 2, "budget:agent:demo:tokens": 100}
+    await TaskStore(service.redis, KEYS).set_limits(limits)
+    await client.post("/api/v1/tasks", json=body())
+    claim = await service.queue.claim(Lane.AGENT, worker="w", home="h")
+    assert claim is not None
+    await service.queue.spend(claim, Usage(input_tokens=7, cost_usd=0.5, unpriced_tokens=3))
+    made = await service.deps.tokens.make(CONFIGURED, "t", frozenset({"admin"}), tenant="other")
+
+    budgets = (await client.get(CONTROL)).json()["budgets"]
+    async with service.client(made.text) as other:
+        hidden = (await other.get(CONTROL)).json()["budgets"]
+
+    spent = {"usd": 0.5, "tokens": 7, "unpriced_tokens": 3}
+    agent, repo, tenant = budgets
+    assert agent == {"key": "budget:agent:demo", **spent, "tokens_limit": 100}
+    assert tenant == {"key": "budget:tenant:default", **spent, "usd_limit": 2}
+    assert repo["key"].startswith("budget:repo:default:")
+    assert hidden == []
