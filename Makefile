@@ -23,6 +23,7 @@ DEMO :=
 BENCH :=
 TASKS := 20000
 SEED := 1
+BEFORE :=
 LOCK :=
 
 # The first one that is new enough and can make virtual environments.
@@ -65,7 +66,7 @@ peers: $(patsubst requirements/peers/%.lock,.venv-peers/%/stamp,$(wildcard requi
 	@touch $@
 
 chaos: $(VENV)/test.stamp
-	$(BIN)/python -m tests.support.chaos_round --tasks $(TASKS) --seed $(SEED)
+	$(BIN)/python -m tests.support.chaos_round --tasks $(TASKS) --seed $(SEED) $(if $(BEFORE),--before $(BEFORE))
 
 test-agents: $(VENV)/test.stamp
 	if [ -x tests/agents/install.sh ]; then tests/agents/install.sh; fi

@@ -2,7 +2,7 @@
 The chaos round: `python -m tests.support.chaos_round --tasks 20000 --seed 1`.
 
 It goes in batches; what became of each is kept below `.chaos/<seed>/`, so a round that was cut goes
-on with the batch it was in. Ends with 1 when anything was lost or doubled.
+on with the batch it was in. Ends with 1 when anything is not as promised.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ import argparse
 import asyncio
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import TextIO
 
 import uvloop
 
 from tests.support.chaos_round.batch import BatchResult, run_batch
+from tests.support.chaos_round.before import tree_of
 from tests.support.chaos_round.ground import BatchPlan
 from tests.support.chaos_round.table import last_line, render
 
@@ -59,13 +61,19 @@ def main() -> int:
     parser.add_argument("--batch", type=int, default=2_500)
     parser.add_argument("--real", type=int, default=10, help="percent with processes and git")
     parser.add_argument("--again", action="store_true", help="forget what was run before")
-    parser.add_argument("--old-tree", type=Path, help="half of the workers run this version")
+    parser.add_argument("--before", default="", help="a commit that half of the workers run")
     given = parser.parse_args()
-    kept = _ROOT / ".chaos" / given.seed
+    kept = _ROOT / ".chaos" / "-".join(filter(None, [given.seed, given.before]))
     if given.again:
         shutil.rmtree(kept, ignore_errors=True)
     kept.mkdir(parents=True, exist_ok=True)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with (
+        tempfile.TemporaryDirectory(prefix="cf-before-") as name,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        old_tree = tree_of(given.before, Path(name)) if given.before else None
+        if given.before and old_tree is None:
+            parser.error(f"commit {given.before} is not in this clone")
         results = runner.run(
             run_round(
                 tasks=given.tasks,
@@ -73,7 +81,7 @@ def main() -> int:
                 size=given.batch,
                 kept=kept,
                 real_percent=given.real,
-                old_tree=given.old_tree,
+                old_tree=old_tree,
             )
         )
     say(render(results), sys.stdout)
