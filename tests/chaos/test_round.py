@@ -46,4 +46,3 @@ async def _run(directory: Path, name: str, *, tasks: int, old_tree: Path | None 
     result = await run_batch(plan, directory / "kept")
 
     assert result.is_clean, f"{render([result])}\n{last_line([result], seed)}"
-    assert result.tasks > tasks * 0.9  # some joined another by their deduplication key

@@ -20,7 +20,7 @@ import uvloop
 from tests.support.chaos_round.batch import BatchResult, run_batch
 from tests.support.chaos_round.before import tree_of
 from tests.support.chaos_round.ground import BatchPlan
-from tests.support.chaos_round.table import last_line, render
+from tests.support.chaos_round.table import last_line, render, report_row
 
 _ROOT = Path(__file__).parents[3]
 
@@ -84,7 +84,7 @@ def main() -> int:
                 old_tree=old_tree,
             )
         )
-    say(render(results), sys.stdout)
+    say(f"{render(results)}\n\n{report_row(results, given.seed)}", sys.stdout)
     say(last_line(results, given.seed), sys.stdout)
     return 0 if all(result.is_clean for result in results) else 1
 

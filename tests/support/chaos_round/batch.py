@@ -56,6 +56,7 @@ class BatchResult:
     phases: dict[str, float]
     """Seconds of each part of the batch."""
     ticks: int
+    recoveries_away: list[float] = field(default_factory=list[float])
     lost: list[str] = field(default_factory=list[str])
     doubled: list[str] = field(default_factory=list[str])
     zombies: list[str] = field(default_factory=list[str])
@@ -164,6 +165,7 @@ async def _come_to_rest(ground: Ground, book: Book, watch: Stopwatch) -> list[st
     changed = [name for name, bodies in hooks.bodies.items() if len(bodies) > 1]
     wrong += [f"webhook {name} came with different bodies" for name in changed]
     await ground.fleet.leave("worker")
+    watch.lap("until workers left")
     wrong += await what_is_left(ground.site, is_mixed=ground.plan.old_tree is not None)
     wrong += await asyncio.to_thread(secrets_left, ground.ledgers.parent)
     return wrong
@@ -176,7 +178,7 @@ def _result(
         verdict.pulls[pull.head] += 1
     counted: dict[str, Any] = {kind: dict(row) for kind, row in verdict.outcomes.items()}
     return BatchResult(
-        tasks=len(book.accepted),
+        tasks=ground.plan.count,
         seconds=sum(watch.laps.values()),
         phases=watch.laps,
         ticks=striker.ticks,
@@ -185,6 +187,7 @@ def _result(
         outcomes=counted,
         recoveries=verdict.recoveries,
         recoveries_alone=verdict.recoveries_alone,
+        recoveries_away=verdict.recoveries_away,
         max_prs=max(verdict.pulls.values(), default=0),
         pulls=verdict.pulls.total(),
         hooks=len(ground.hooks.bodies),

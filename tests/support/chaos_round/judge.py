@@ -19,9 +19,12 @@ from internal.task.event import FINAL_EVENTS
 from internal.task.state import FINISHED, State
 from tests.support.chaos_round.book import Accepted, Book
 from tests.support.chaos_round.ledger import Line
+from tests.support.chaos_round.plan import LEASE_SECONDS
 from tests.support.world import World
 
 _BEGINNINGS = {State.AWAITING_INSTRUCTION, State.PENDING, State.CREATING_PR}
+_OUTAGE_SECONDS = 3.0
+"""With the pauses of those who ask again, a silence after which nothing is reaped for a lease."""
 _TOLD = {
     ("result", "task_completed"),
     ("system", "task_failed"),
@@ -45,6 +48,8 @@ class Verdict:
     """By kind of task: tasks, runs, attempts, lives lost, and how runs ended."""
     recoveries: list[float] = field(default_factory=list[float])
     """Seconds from a worker's death to the next claim of its tasks."""
+    recoveries_away: list[float] = field(default_factory=list[float])
+    """The same where Redis was away for long: nothing is reaped for a lease after a silence."""
     recoveries_alone: list[float] = field(default_factory=list[float])
     """The same of tasks that lost two workers, and wait for one of their own."""
 
@@ -192,6 +197,7 @@ def _measure_recovery(
 ) -> None:
     """From each kill to the next claim of what that process had claimed and not ended."""
     running: defaultdict[int, dict[str, Line]] = defaultdict(dict)
+    outages = _outages(ledger)
     for line in ledger:
         if line.kind == "claim":
             running[line.pid][line.claim] = line
@@ -199,15 +205,36 @@ def _measure_recovery(
             running[line.pid].pop(line.claim, None)
         elif line.kind == "kill":
             for claim in running.pop(line.members["process"], {}).values():
-                _recovered(claim, line.at, claims[claim.task], verdict)
+                _recovered(claim, line.at, claims[claim.task], outages, verdict)
 
 
-def _recovered(claim: Line, killed_at: float, claims: Sequence[Line], verdict: Verdict) -> None:
+def _recovered(
+    claim: Line,
+    killed_at: float,
+    claims: Sequence[Line],
+    outages: Sequence[tuple[float, float]],
+    verdict: Verdict,
+) -> None:
     following = claims[claims.index(claim) + 1 :][:1]
     if not following or _attempt(following[0]) != (claim.members["run"], _attempt(claim)[1] + 1):
         return  # it had ended just before, or was cancelled, or that was its last life
-    kept = verdict.recoveries_alone if following[0].members["alone"] else verdict.recoveries
-    kept.append(following[0].at - killed_at)
+    kept, until = verdict.recoveries, following[0].at
+    if following[0].members["alone"]:
+        kept = verdict.recoveries_alone
+    elif any(gone < until and back > killed_at for gone, back in outages):
+        kept = verdict.recoveries_away
+    kept.append(until - killed_at)
+
+
+def _outages(ledger: Sequence[Line]) -> list[tuple[float, float]]:
+    """When Redis was away for long, and for one lease behind that."""
+    gone = [line.at for line in ledger if line.kind == "redis gone"]
+    back = [line.at for line in ledger if line.kind == "redis back"]
+    return [
+        (begin, end + LEASE_SECONDS)
+        for begin, end in zip(gone, back, strict=False)
+        if end - begin > _OUTAGE_SECONDS
+    ]
 
 
 def _attempt(claim: Line) -> tuple[str, int]:

@@ -12,6 +12,7 @@ from enum import StrEnum
 from random import Random
 
 TICK_SECONDS = 0.05
+LEASE_SECONDS = 9  # the default of `workers.lease_seconds`
 REPOSITORIES = 5
 KEYS = 8
 POLICIES = ("coalesce", "latest_wins", "reject")
@@ -151,7 +152,7 @@ def _plan(random: Random, number: int, *, is_late: bool, real_percent: int) -> T
         repository=random.randrange(REPOSITORIES),
         script=_script(random, kind),
         is_real=is_real,
-        then=_then(random, kind),
+        then=[] if kind in _LASTING else _then(random, kind),
         cancel_after=random.uniform(0, 2) if random.random() < 0.08 else None,
         duplicates=random.randrange(1, 3) if random.random() < 0.10 and not dedup else 0,
         over_http=over_http and tenant == "default",

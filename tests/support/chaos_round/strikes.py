@@ -13,9 +13,8 @@ from typing import Any
 from internal.rdb.embedded import EmbeddedRedis
 from tests.support.chaos_round.fleet import Fleet, Place
 from tests.support.chaos_round.hooks import Hooks
-from tests.support.chaos_round.plan import TICK_SECONDS, Fault, Strike
+from tests.support.chaos_round.plan import LEASE_SECONDS, TICK_SECONDS, Fault, Strike
 
-LEASE_SECONDS = 9
 _PAUSE_SECONDS = LEASE_SECONDS + 2.0
 _LONGER_SECONDS = 4.0
 _AWAY_SECONDS = 1.5
@@ -98,10 +97,12 @@ class Striker:
     async def _kill_redis(self, length: float) -> None:
         async with self._redis_is_away:
             assert self._redis.pid is not None
+            self._note("redis gone")
             os.kill(self._redis.pid, signal.SIGKILL)
             await self._redis.wait_ended()
             await asyncio.sleep(_AWAY_SECONDS * length)
             await self._redis.start()
+            self._note("redis back")
 
     def _start(self, later: Coroutine[Any, Any, None]) -> bool:
         task = asyncio.create_task(later)

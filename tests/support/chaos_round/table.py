@@ -33,8 +33,21 @@ def render(results: Sequence[BatchResult]) -> str:
 
 def last_line(results: Sequence[BatchResult], seed: str) -> str:
     """The whole round in a line, by which two rounds are compared."""
+    members = {**_totals(results), "seed": seed}
+    return "chaos: " + " ".join(f"{name}={value}" for name, value in members.items())
+
+
+def report_row(results: Sequence[BatchResult], seed: str) -> str:
+    """The same as a row of the table in docs/reliability.md."""
+    tasks, *others = [
+        f"{value:,}" if isinstance(value, int) else value for value in _totals(results).values()
+    ]
+    return f"| {' | '.join([tasks, seed, *others])} |"
+
+
+def _totals(results: Sequence[BatchResult]) -> dict[str, int | str]:
     faults = _sum(result.faults for result in results)
-    members = {
+    return {
         "tasks": sum(result.tasks for result in results),
         "kills": faults[Fault.KILL],
         "pauses": faults[Fault.PAUSE],
@@ -46,9 +59,7 @@ def last_line(results: Sequence[BatchResult], seed: str) -> str:
         "zombie_writes": sum(len(result.zombies) for result in results),
         "max_prs": max((result.max_prs for result in results), default=0),
         "recovery_p99_s": f"{_p99([r for result in results for r in result.recoveries]):.1f}",
-        "seed": seed,
     }
-    return "chaos: " + " ".join(f"{name}={value}" for name, value in members.items())
 
 
 def _outcomes(results: Sequence[BatchResult]) -> str:
@@ -66,6 +77,7 @@ def _outcomes(results: Sequence[BatchResult]) -> str:
 
 def _measures(results: Sequence[BatchResult]) -> list[tuple[str, str]]:
     usual = [seconds for result in results for seconds in result.recoveries]
+    away = [seconds for result in results for seconds in result.recoveries_away]
     alone = [seconds for result in results for seconds in result.recoveries_alone]
     return [
         ("ticks of 50 ms under faults", str(sum(result.ticks for result in results))),
@@ -73,6 +85,8 @@ def _measures(results: Sequence[BatchResult]) -> list[tuple[str, str]]:
         ("recovery p50, s", f"{_percentile(usual, 50):.1f}"),
         ("recovery p99, s", f"{_p99(usual):.1f}"),
         ("recovery at most, s", f"{max(usual, default=0):.1f}"),
+        ("claimed again behind a long outage of Redis", str(len(away))),
+        ("recovery p99 of those, s", f"{_p99(away):.1f}"),
         ("claimed again to run alone", str(len(alone))),
         ("recovery p99 of those, s", f"{_p99(alone):.1f}"),
         ("pull requests opened", str(sum(result.pulls for result in results))),
