@@ -14,14 +14,19 @@ import asyncio
 import itertools
 import sys
 from collections.abc import Awaitable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from math import inf
 from typing import ClassVar, TypeVar
 
 from hypothesis.stateful import RuleBasedStateMachine
 from redis.asyncio import Redis
 
+from internal.clock import from_millis
+from internal.control.gate import GateKind, kind_of
+from internal.errors import NotFound
 from internal.rdb.keys import Keys
 from internal.task.escalations import Escalations
+from internal.task.gatekeeper import Gatekeeper
 from internal.task.model import Claim, Priority, Reason
 from internal.task.pullrequest import NotPublished
 from internal.task.queue import Lane
@@ -116,7 +121,8 @@ class QueueHistory(RuleBasedStateMachine):
             assert answer.rest == (known["id"],)
         elif not self._held_off(answer, tenant, *dedup):
             assert answer.word == "ok"
-            gates: tuple[str, ...] = (f"tenant:{tenant}", f"repo:{tenant}:{repo}")
+            lines = self.lab.gates(tenant, repo).splitlines()
+            gates = tuple(line.split(" ", 2)[2] for line in lines)
             if dedup[0]:
                 gates += (f"dedup:{tenant}:{dedup[0]}",)
             self.tasks[f"{tenant}/{task}"] = Known(f"{tenant}/{task}", gates, dedup[0])
@@ -155,6 +161,11 @@ class QueueHistory(RuleBasedStateMachine):
         key = self.lab.keys.task(claim.task.tenant, claim.task.id)
         return bool(self.do(self.redis.hget(key, "halt")) == claim.token)
 
+    def open_gate(self, gate: str) -> None:
+        """By an operator; it may be open by itself."""
+        with suppress(NotFound):
+            self.do(Gatekeeper(self.redis, self.lab.keys).release(gate, None))
+
     def _live_on(self, seconds: int) -> None:
         """Time passes for those who are there."""
         for _ in range(0, seconds, 4):
@@ -177,25 +188,16 @@ class QueueHistory(RuleBasedStateMachine):
         assert task.lane == lane
         where = before.document(task.ref)["at"].split(" ")
         assert where[2:] in ([""], [f"@{worker.home}"]), "not in a list of this worker"
-        assert not self._closed(before, task), "a cap was exceeded"
+        now = self.do(self.lab.now())
+        assert not self._closed(before, task, now), "a gate was passed that is closed"
         task.claimed(claim, worker.name)
         worker.claims.append(claim)
         return task
 
-    def _closed(self, world: World, task: Known) -> bool:
+    def _closed(self, world: World, task: Known, now: int) -> bool:
         if task.kind == "publish":
             return False
-        isolated = any(f"gate:hold:{gate}:until" in world.values for gate in task.gates)
-        return isolated or any(self._free(world, gate) < 1 for gate in task.gates)
-
-    @staticmethod
-    def _free(world: World, gate: str) -> float:
-        limits = world.get("limits")
-        limit = int(limits.get(gate, limits.get(f"{gate.partition(':')[0]}:*", 0)))
-        throttle = limits.get(f"throttle:{gate}")
-        if throttle is not None:
-            limit = min(limit or int(throttle), int(throttle))
-        return float("inf") if limit == 0 else limit - len(world.get(f"gate:{gate}:held"))
+        return any(_room(world, gate, now) < 1 for gate in task.gates)
 
     def _check_nothing_was_left(self, world: World, worker: Worker, lane: Lane) -> None:
         """What a worker could take waits at a gate; REAP notices when that opens by itself."""
@@ -282,7 +284,7 @@ class QueueHistory(RuleBasedStateMachine):
     def _check_gates(self, world: World) -> None:
         for gate in world.get("gates:parked"):
             flows = [e for e in world.get(f"gate:{gate}:parked") if e.startswith("flow ")]
-            assert not flows or self._free(world, gate) < 1, f"{gate} is open"
+            assert not flows or _room(world, gate, 0) < 1, f"{gate} is open"
 
     def agree(self) -> None:
         world = self._look()
@@ -300,6 +302,8 @@ class QueueHistory(RuleBasedStateMachine):
         for scope in self._look().get("escalations"):
             assert self.do(Escalations(self.redis, self.lab.keys).release(scope))
         self.do(self.redis.delete(self.lab.keys.limits()))
+        for gate in self._look().get("gates:shut"):
+            self.open_gate(gate)
         for _ in range(200):
             if all(task.is_finished for task in self.tasks.values()):
                 break
@@ -334,6 +338,37 @@ class QueueHistory(RuleBasedStateMachine):
         self._give_up(claim)
         assert state is State.FAILED
         return task.ended(state)
+
+
+def _room(world: World, gate: str, now: int) -> float:
+    """How many may pass a gate, as a person would count."""
+    limits = world.get("limits")
+    kind = kind_of(gate)
+    if kind is GateKind.UNTIL:
+        return _turns(world, world.get(f"gate:{gate}:until"), now)
+    if kind is GateKind.BUDGET:
+        limit = float(limits.get(f"{gate}:usd", 0))
+        spent = world.get(f"spent:{gate}:{from_millis(now).date()}").get("usd", 0)
+        return 0 if 0 < limit <= float(spent) else inf
+    limit = int(limits.get(gate, limits.get(f"{gate.partition(':')[0]}:*", 0)))
+    throttle = limits.get(f"throttle:{gate}")
+    if throttle is not None:
+        limit = min(limit or int(throttle), int(throttle))
+    taken = len(world.get(f"gate:{gate}:held"))
+    if kind is GateKind.RATE:
+        starts = world.get(f"gate:{gate}:starts").values()
+        taken = sum(now - 60_000 < start <= now for start in starts)
+    return inf if limit == 0 else limit - taken
+
+
+def _turns(world: World, shut: dict[str, str], now: int) -> float:
+    """One may go ahead at a half-open gate, as long as it has its token."""
+    if not shut:
+        return inf
+    if shut["until"] == "released" or now < int(shut["until"]):
+        return 0
+    ref, _, token = shut.get("probe", "").partition(" ")
+    return 0 if token and world.tasks.get(ref, {}).get("token") == token else 1
 
 
 def _lives(world: World, home: str, now: int) -> bool:

@@ -298,7 +298,8 @@ class Lab:
         return reply
 
     async def reap(self, **how: Any) -> tuple[int, int, bool]:
-        return await self.queue.reap(**{"home_grace_seconds": 3600, **how})
+        options: dict[str, Any] = {"home_grace_seconds": 3600, **how}
+        return await self.queue.reap(**options)
 
     async def lose(self, worker: str = "w1", home: str = "h1") -> None:
         """*worker* dies: its leases run out while others keep in contact, and REAP notices."""

@@ -24,6 +24,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from internal.clock import from_millis
 from internal.control.escalation import (
     Escalation,
     Level,
@@ -32,6 +33,7 @@ from internal.control.escalation import (
     Thresholds,
     encode_rules,
 )
+from internal.control.gate import Gate
 from internal.errors import Conflict, Fenced
 from internal.task.escalations import Escalations
 from internal.task.event import new_event
@@ -49,7 +51,12 @@ _EXAMPLES = int(os.environ.get("CODEFORGE_MODEL_EXAMPLES", "0"))
 _STEPS = int(os.environ.get("CODEFORGE_MODEL_STEPS", "40"))
 _TENANTS = ("a", "b-1")
 _REPOS = ("r", "s")
-_GATES = ("tenant:*", "tenant:a", "repo:*", "repo:a:r", "weight:a")
+_GATES = (
+    *("tenant:*", "tenant:a", "repo:*", "repo:a:r", "agent:*", "weight:a"),
+    *("rate:tenant:b-1", "budget:agent:demo:usd"),
+)
+_QUOTA = "quota:a:f"
+_UNTIL = ("breaker:agent:demo", _QUOTA)
 _DEDUP = (("", ""), ("", ""), ("d", "coalesce"), ("d", "latest_wins"), ("d", "reject"))
 _NUMBERS = Escalation(
     window_seconds=600,
@@ -88,6 +95,10 @@ _WEIGHTS = {
     "limit": 2,
     "signal": 3,
     "release": 1,
+    "admit": 1,
+    "shut": 1,
+    "open": 2,
+    "spend": 1,
     "lose_replies": 1,
 }
 _ACTIONS = [name for name, weight in _WEIGHTS.items() for _ in range(weight)]
@@ -296,6 +307,25 @@ class QueueMachine(QueueHistory):
         before = levels.index(Level(known)) + 1 if known else 0
         assert world.get(f"escalation:{scope}")["level"] == levels[max(before, min(count, 4)) - 1]
 
+    def admit(self) -> None:
+        """The worker has resolved a key, and asks whether it has a quota."""
+        held = [claim for claim in self._held() if not claim.publish]
+        if not held:
+            return
+        claim = self._one_of(held)
+        task = self._by_claim(claim)
+        if task.status != "cloning":
+            return
+        asked = self.lab.queue.admit(claim, [[Gate(key=_QUOTA)]], self.lab.operation())
+        try:
+            admitted = self.do(asked)
+        except CancelAccepted:
+            assert task.cancel
+        else:
+            if admitted is None:
+                self._give_up(claim)
+                task.given_back()
+
     def act_as_zombie(self) -> None:
         """Nothing that a lost claim says counts."""
         if not self.zombies:
@@ -370,6 +400,20 @@ class QueueMachine(QueueHistory):
             world = self._look()
             assert f"escalation:{scope}" not in world.values
             assert f"signals:{scope}" not in world.values
+
+    def shut(self) -> None:
+        """What behaves badly is left alone, for a while or until an operator says so."""
+        self.do(self.lab.shut(self._one_of(_UNTIL), seconds=self._one_of([0, 5, 5, None])))
+
+    def open(self) -> None:
+        self.open_gate(self._one_of(_UNTIL))
+
+    def spend(self) -> None:
+        """A day's budget of all that runs: used up, or given back by the next day."""
+        day = from_millis(self.do(self.lab.now())).date().isoformat()
+        key = self.lab.keys.spent("budget:agent:demo", day)
+        self.do(self.redis.hset(key, "usd", self._one_of([0, 0.5, 3])))
+        self.do(self.redis.expire(key, 172_800))
 
     def lose_replies(self) -> None:
         """From now on the client library sends each script twice, or not."""
