@@ -84,7 +84,7 @@ local function take(t, gates, limits)
   redis.call('SADD', P .. 'held:' .. worker, t.ref)
   redis.call('SET', P .. 'claim:' .. token, t.ref, 'PX', lease)
   redis.call('ZREM', P .. 'queued', t.ref)
-  clear(t, 'at', 'wait_reason', 'wait_until', 'waited')
+  clear(t, 'at', 'wait_reason', 'wait_until', 'waited', 'pause')
   set(t, {token = token, worker = worker, claim = claim, attempt = f.attempt + 1, batch = 0,
     granted_at = NOW, started_at = f.started_at or NOW, permit = permit(f)})
   if f.attempt == '1' then observe('queue_wait:' .. lane, QUEUE_WAIT, (NOW - tonumber(f.since)) / 1000) end
@@ -124,7 +124,7 @@ local function serve(tenant, head, virtual_time, suffixes)
     redis.call('LPOP', head.list)
     return leave_if_empty(lane, head.suffix, tenant)
   end
-  if t.f.pause then                                             -- given back by a script that knows no pause
+  if t.f.pause and t.f.kind ~= 'publish' then                   -- given back by a script that knows no pause
     pause_queued(t)
     return save(t)
   end

@@ -7,7 +7,7 @@ import pytest
 from internal.agent.model import Usage
 from internal.task.model import Priority, Reason
 from internal.task.queue import Lane
-from tests.support.queue_lab import Lab
+from tests.support.queue_lab import Lab, published
 
 pytestmark = pytest.mark.live_keys
 
@@ -209,6 +209,36 @@ async def test_a_pause_that_a_script_of_before_overlooked_is_made_up_for(lab: La
     assert await lab.claim() is None
 
     assert await lab.status(REF) == "paused"
+
+
+@pytest.mark.parametrize("end", ["handed back", "lost", "published"])
+async def test_a_pause_left_behind_harms_no_pull_request(lab: Lab, end: str) -> None:
+    """
+    A worker of the version before ends the run and begins its create-pr, with the pause unseen.
+
+    A create-pr cannot be paused; a script that tried would break off half-way.
+    """
+    await lab.create()
+    await lab.run_next()
+    await lab.publish(REF)
+    await lab.redis.hset(lab.keys.task("default", "t1"), "pause", "1")
+
+    claim = await lab.take(lane=Lane.PUBLISH)
+    assert "pause" not in await lab.document(REF)
+    await lab.redis.hset(lab.keys.task("default", "t1"), "pause", "1")  # as its CLAIM leaves it
+    match end:
+        case "handed back":
+            await lab.queue.hand_back(claim, "op", reason="shutdown")
+        case "lost":
+            await lab.lose()
+        case _:
+            await lab.queue.finish_pr(claim, published(), "op")
+
+    if end != "published":
+        claim = await lab.take("w2", lane=Lane.PUBLISH)
+        await lab.queue.finish_pr(claim, published(), "op2")
+    assert await lab.status(REF) == "pr_created"
+    assert "pause" not in await lab.document(REF)
 
 
 async def test_a_late_repeat_of_a_pause_does_not_undo_a_resume(lab: Lab) -> None:

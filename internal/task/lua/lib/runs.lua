@@ -177,7 +177,7 @@ local function give_back(t, reason)
     clear(t, 'unpriced')
   end
   release(t)
-  if t.f.pause then
+  if t.f.pause and t.f.kind ~= 'publish' then                   -- which a script that knows no pause may have left there
     become_paused(t)
     return true
   end
