@@ -3,7 +3,10 @@
 -- A *ref* is "<tenant>/<task id>". The parts of this library are put in front of a script in this order, as far as it
 -- needs them (internal/task/scripts.py):
 -- ground (of internal/rdb), base, counters, registry, events, gates, spending, lists, pauses, directives, post (of
--- internal/webhook), runs, restore, dedup, homes.
+-- internal/webhook), runs, restore, dedup, homes, escalation.
+--
+-- A script has room for 200 local names. A part with many of its own declares what others use and keeps the rest in a
+-- `do` block, or has one table for a group of them.
 --
 -- Two rules keep a script all or nothing: what can fail (decoding an argument) comes before the first write, and a
 -- number is written by `text`.

@@ -8,6 +8,9 @@
 -- An agent and a worker are shared by tenants. Beyond warn no tenant's signals count for more than half of what a
 -- level needs there, so one alone cannot take them from the others; unless nobody else is there.
 
+local level_key, calm, note_signals, check_escalations
+do
+
 local LEVELS = {'warn', 'throttle', 'isolate', 'stop'}
 local RANK = {warn = 1, throttle = 2, isolate = 3, stop = 4}
 local TOLD = {warn = 'warned', throttle = 'throttled', isolate = 'isolated', stop = 'stopped'}
@@ -16,7 +19,7 @@ local DAY_MS = 86400000
 local KEPT = 1024                                               -- newest signals of a scope
 local HALTED = 64                                               -- claims marked by one look
 
-local function level_key(scope) return P .. 'escalation:' .. scope end
+function level_key(scope) return P .. 'escalation:' .. scope end
 local function signals_key(scope) return P .. 'signals:' .. scope end
 local function kind_of_scope(scope) return string.match(scope, '^%a+') end
 
@@ -72,7 +75,7 @@ local function enforce(scope, level)
 end
 
 -- A scope begins anew: no level, no signals. why: operator | quiet | gone
-local function calm(scope, why)
+function calm(scope, why)
   local found = redis.call('HMGET', level_key(scope), 'level', 'signals')
   redis.call('DEL', level_key(scope), signals_key(scope))
   redis.call('ZREM', P .. 'escalations', scope)
@@ -126,7 +129,7 @@ end
 
 -- Count signals of the attempt of a task in hand, each once for each of its scopes; the caller saves the task.
 -- rules: as encode_rules has them. How often this is told for one claim makes no difference.
-local function note_signals(t, rules)
+function note_signals(t, rules)
   local scopes, seen = scopes_of(t), {}
   local form = '(%S+) (%S+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+)\n'
   for signal, kind, window, quiet, warn, throttle, isolate, stop in string.gmatch(rules, form) do
@@ -145,7 +148,7 @@ local function note_signals(t, rules)
 end
 
 -- What time does to levels: the light ones end when it was quiet, and what is stopped is looked at again.
-local function check_escalations()
+function check_escalations()
   for _, scope in ipairs(redis.call('ZRANGEBYSCORE', P .. 'escalations', '-inf', NOW, 'LIMIT', 0, 16)) do
     local level, worker = redis.call('HGET', level_key(scope), 'level'), string.match(scope, '^worker:(.*)$')
     if worker and redis.call('EXISTS', P .. 'worker:' .. worker) == 0 then calm(scope, 'gone')
@@ -155,4 +158,6 @@ local function check_escalations()
       look_again(scope, level)
     end
   end
+end
+
 end

@@ -5,33 +5,37 @@
 -- until a time or until it is released: `gate:<key>:until` is there while it is not open. Behind that time one task goes
 -- ahead of the others, and only while it has the token it was claimed with: a dead one keeps nobody waiting.
 
+local FORGET, gate_key, family_of, kind_of, wait_reason, parse_gates, gates_of, limits_of, room_of, closed_gate,
+  take_gates, step_back, shut_gate, open_gate, tenant_of
+do
+
 local WINDOW = 60000                                            -- ms
 local DAY = 86400000
-local FORGET = DAY       -- behind its time, a gate that nobody tried is open again as if it had never been shut
+FORGET = DAY       -- behind its time, a gate that nobody tried is open again as if it had never been shut
 
-local function gate_key(gate, name) return P .. 'gate:' .. gate .. ':' .. name end
+function gate_key(gate, name) return P .. 'gate:' .. gate .. ':' .. name end
 
 local UNTIL = {breaker = 'breaker', hold = 'breaker', quota = 'quota'}  -- and what a task at such a gate waits for
-local function family_of(key) return string.match(key, '^[^:]*') end
-local function kind_of(key)
+function family_of(key) return string.match(key, '^[^:]*') end
+function kind_of(key)
   local family = family_of(key)
   if family == 'rate' or family == 'budget' then return family end
   return UNTIL[family] and 'until' or 'cap'
 end
-local function wait_reason(key)
+function wait_reason(key)
   local family = family_of(key)
   return UNTIL[family] or family == 'budget' and family or 'cap'
 end
 
 -- Lines "<kind> <cost> <key>"; the tenant's own cap stands first.
-local function parse_gates(lines)
+function parse_gates(lines)
   local gates = {}
   for kind, cost, key in string.gmatch(lines, '(%a+) (%d+) ([^\n]+)') do
     gates[#gates + 1] = {kind = kind, cost = tonumber(cost), key = key}
   end
   return gates
 end
-local function gates_of(t) return parse_gates((t.f.gates or '') .. (t.f.admitted or '')) end
+function gates_of(t) return parse_gates((t.f.gates or '') .. (t.f.admitted or '')) end
 
 -- Three names of a limit, the narrowest first: of the key, of a repository whoever works on it, of the class.
 local function add_names(names, key, unit)
@@ -70,7 +74,7 @@ local function add_rates_and_budgets(gates, limits)
 end
 -- The limits of gates, nil where there is none, and the values of further fields. `throttle:<key>` lowers a cap; field
 -- `kinds` is there when anything but caps has a limit, so that without one nobody looks for it.
-local function limits_of(gates, ...)
+function limits_of(gates, ...)
   local names, limits = {'kinds', ...}, {}
   local at = #names
   for _, gate in ipairs(gates) do
@@ -119,7 +123,7 @@ local function turns_left(gate)
   return is_ahead(found[2]) and 0 or 1
 end
 -- How many may pass a gate now and, where that is known, when more may (ms). limit: as limits_of has it
-local function room_of(gate, limit)
+function room_of(gate, limit)
   if gate.kind == 'until' then return turns_left(gate) end
   if not limit then return math.huge end
   if gate.kind == 'rate' then return starts_left(gate, limit) end
@@ -135,7 +139,7 @@ local function is_any_shut(gates)
   return #keys > 0 and redis.call('EXISTS', unpack(keys)) > 0
 end
 -- The first gate that has no room for a task and, where that is known, when it has some (ms); or nil.
-local function closed_gate(gates, limits)
+function closed_gate(gates, limits)
   local shut = is_any_shut(gates)
   for i, gate in ipairs(gates) do
     if shut or gate.kind ~= 'until' then
@@ -146,7 +150,7 @@ local function closed_gate(gates, limits)
 end
 
 -- Take the places of a task at gates that were all found open.
-local function take_gates(t, gates, limits, token)
+function take_gates(t, gates, limits, token)
   for i, gate in ipairs(gates) do
     if gate.kind == 'cap' then
       redis.call('SADD', gate_key(gate.key, 'held'), t.ref)
@@ -161,14 +165,14 @@ local function take_gates(t, gates, limits, token)
   end
 end
 -- A task that ends is not ahead of the others any more. Returns how many may pass now.
-local function step_back(t, gate)
+function step_back(t, gate)
   local key = gate_key(gate.key, 'until')
   if redis.call('HGET', key, 'probe') == t.ref .. ' ' .. (t.f.token or '') then redis.call('HDEL', key, 'probe') end
   return (turns_left(gate))
 end
 
 -- Shut an `until` gate until a time in ms, or until it is released when that is 'released', which no time undoes.
-local function shut_gate(gate, until_ms, why)
+function shut_gate(gate, until_ms, why)
   local key = gate_key(gate, 'until')
   if redis.call('HGET', key, 'until') == 'released' then until_ms = 'released' end
   redis.call('HSETNX', key, 'since', text(NOW))
@@ -179,13 +183,15 @@ local function shut_gate(gate, until_ms, why)
   redis.call('ZADD', P .. 'gates:shut', until_ms == 'released' and '+inf' or text(until_ms), gate)
 end
 -- Open it, and forget that it was shut. What waits there goes on with the next REAP.
-local function open_gate(gate)
+function open_gate(gate)
   redis.call('DEL', gate_key(gate, 'until'))
   redis.call('ZREM', P .. 'gates:shut', gate)
 end
 -- Whose gate this is, nil when all tenants share it.
-local function tenant_of(gate)
+function tenant_of(gate)
   local owner = string.match(gate, '^rate:(.*)') or string.match(gate, '^budget:(.*)') or string.match(gate, '^hold:(.*)') or gate
   local family, tenant = string.match(owner, '^(%a+):([^:]*)')
   if family == 'tenant' or family == 'repo' or family == 'dedup' or family == 'quota' then return tenant end
+end
+
 end
