@@ -11,6 +11,7 @@ none: its 5 s socket timeout cuts longer blocking reads and then repeats them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Literal, TypeAlias, assert_never
@@ -49,13 +50,17 @@ _POOL_WAIT_SECONDS = 3
 _RETRIES = 2
 # Maintenance notifications are a handshake of one vendor's cloud, refused elsewhere.
 _NO_MAINTENANCE = MaintNotificationsConfig(enabled=False)
+_FAILING_OVER = "Redis is failing over: this node takes no writes."
 _OUT_OF_MEMORY = "Redis is out of memory: raise its maxmemory."
-# What redis-py has no class for, by the first word of the answer.
+# The first word of an answer, behind what redis-py puts before it when a pipeline was refused.
+_CODE = re.compile(r"(?:.* of pipeline caused error: \W*)?(\w*)", re.DOTALL)
+# What redis-py has no class for, by that word.
 _REFUSALS = {
     "OOM": _OUT_OF_MEMORY,
     "MISCONF": "Redis cannot write to its disk: free space, and it goes on by itself.",
     "NOREPLICAS": "Redis has too few replicas to take writes.",
     "BUSY": "Redis is busy with a script.",
+    "UNBLOCKED": _FAILING_OVER,
 }
 
 
@@ -166,10 +171,11 @@ def _meaning(error: redis.RedisError) -> str | None:
         case BusyLoadingError():
             return "Redis is loading its data."
         case ReadOnlyError() | ClusterDownError():  # MasterDownError is a ClusterDownError
-            return "Redis is failing over: this node takes no writes."
+            return _FAILING_OVER
         case OutOfMemoryError():
             return _OUT_OF_MEMORY
         case redis.ConnectionError() | redis.TimeoutError():
             return "Redis cannot be reached, or all connections to it are in use."
         case _:
-            return _REFUSALS.get(str(error).split(" ", 1)[0])
+            code = _CODE.match(str(error))
+            return _REFUSALS.get(code[1]) if code else None

@@ -55,11 +55,13 @@ _SERVER_PATH = os.environ["PATH"]
 class Site:
     """One deployment; *homes* are names of `data_dir`s, made when first used."""
 
-    def __init__(self, directory: Path, redis_url: str) -> None:
+    def __init__(self, directory: Path, redis_url: str, **variables: str) -> None:
         self.directory = directory
         self.redis_url = redis_url
+        self.data_url = redis_url
+        """Where `world` reads: a URL that redis-py understands."""
         self.repo: Repo = small_repo(directory / "repositories" / "small")
-        self.variables: dict[str, str] = {}
+        self.variables = {f"CODEFORGE_{name}": value for name, value in variables.items()}
         """Settings of all workers to come, as variables of the environment."""
         self.tasks: list[str] = []
         self.processes: list[WorkerProcess] = []
@@ -254,7 +256,7 @@ class Site:
     async def world(self) -> World:
         """Everything in Redis; byte for byte, because stored diffs are no text."""
         async with Redis.from_url(
-            self.redis_url, decode_responses=True, encoding="latin-1", protocol=3
+            self.data_url, decode_responses=True, encoding="latin-1", protocol=3
         ) as redis:
             return await World.read(redis, self.core.keys)
 
@@ -295,12 +297,15 @@ class Site:
 
 
 @asynccontextmanager
-async def open_site(redis_url: str) -> AsyncGenerator[Site]:
-    """A site in a directory of its own; no process of an agent may be left at the end."""
+async def open_site(redis_url: str, **variables: str) -> AsyncGenerator[Site]:
+    """
+    A site in a directory of its own, with settings named without their prefix; no process of an
+    agent may be left at the end.
+    """
     # A socket's path has room for about 100 bytes, and TMPDIR may be long.
     directory = Path(tempfile.mkdtemp(prefix="cf-chaos-", dir="/tmp"))
     try:
-        site = Site(directory, redis_url)
+        site = Site(directory, redis_url, **variables)
         async with site:
             yield site
         await until("no agent is left", lambda: not site.agents())

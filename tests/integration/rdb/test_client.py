@@ -173,6 +173,21 @@ async def test_full_memory_is_unavailable_and_says_so(redis_client: Redis) -> No
         await redis_client.config_set("maxmemory", "0")
 
 
+async def test_a_wait_for_replicas_that_a_failover_ends_is_an_outage(tmp_path: Path) -> None:
+    """
+    A master that becomes a replica says UNBLOCKED to those who wait; the caller is to repeat.
+    """
+    async with EmbeddedRedis(tmp_path) as server, connect(server.url, role="command") as client:
+        async with connect(server.url, role="blocking") as waiting:
+            await waiting.set("key", "value")
+            told = asyncio.ensure_future(waiting.wait(1, 5000))
+            await until("it waits", lambda: _blocked_clients(client))
+            await client.replicaof("127.0.0.1", str(_free_port()))
+            with pytest.raises(Unavailable, match="failing over"), unavailable():
+                await told
+        await client.replicaof("NO", "ONE")
+
+
 async def test_error_of_a_command_passes_as_it_is(redis_client: Redis) -> None:
     """
     What is wrong with the command is a bug here, not an outage.

@@ -18,7 +18,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from internal.errors import Unavailable
 from internal.ids import random_token
-from internal.rdb.client import connect
+from internal.rdb.client import connect, unavailable
 from internal.rdb.keys import Keys
 from internal.rdb.program import find_server, launch_command
 from internal.task.model import Priority
@@ -101,6 +101,16 @@ async def test_promise_7_what_was_acknowledged_survives_the_primary(
 
     assert again is State.COMPLETED
     assert states == ["completed", "pending"]
+
+
+async def test_promise_7_a_master_that_refuses_alone_is_told_as_an_outage(primary: Primary) -> None:
+    """`min-replicas-to-write` there: the refusal is known for what it is, and nothing is stored."""
+    await primary.redis.config_set("min-replicas-to-write", "1")
+
+    with pytest.raises(Unavailable, match="too few replicas"), unavailable():
+        await primary.create(key="once")
+
+    assert await primary.store.find("default", "t1") is None
 
 
 @contextlib.asynccontextmanager
