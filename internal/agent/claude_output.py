@@ -34,6 +34,8 @@ from internal.agent.model import (
 )
 
 _NOT_THE_MODEL = "<synthetic>"  # messages that the client made itself: API failures
+_LONGEST_RETRY_SECONDS = 86_400
+"""No rate limit is for longer; beyond it, somebody prints nonsense, and no run may wait for it."""
 
 
 class ClaudeParser:
@@ -151,7 +153,8 @@ class ClaudeParser:
 
     def _retry(self, line: Json) -> AgentEvent:
         seconds = as_amount(line.get("retry_delay_ms")) / 1000
-        self._retry_seconds = seconds or self._retry_seconds
+        if 0 < seconds <= _LONGEST_RETRY_SECONDS:
+            self._retry_seconds = seconds
         attempt, most = as_count(line.get("attempt")), as_count(line.get("max_retries"))
         why = as_text(line.get("error")) or "error"
         message = f"model API: {why}; retry {attempt} of {most} in {seconds:.1f} s"
