@@ -35,6 +35,9 @@ for n = 4, #ARGV do
   end
   if not wait_at or opens < soonest then wait_at, soonest = closed, opens end
 end
+for _, gate in ipairs(gates_of(t)) do                           -- what did not begin is no start of anybody's minute
+  if gate.kind == 'rate' then redis.call('ZREM', gate_key(gate.key, 'starts'), f.token) end
+end
 local reason = wait_reason(wait_at)
 set(t, {op = op})
 if not give_back(t, reason) then park(t, wait_at, soonest < math.huge and soonest or nil) end

@@ -85,6 +85,19 @@ async def test_starts_are_counted_only_where_all_gates_are_open(lab: Lab) -> Non
     await lab.take()
 
 
+async def test_who_is_not_admitted_has_not_started(lab: Lab) -> None:
+    """Many tasks whose key is used up take nobody's starts, one after the other."""
+    lab.twice = True
+    await lab.store.set_limits({"rate:agent:demo": 1})
+    await lab.shut("quota:a:k", seconds=600)
+    refused = await lab.take_new("a")
+
+    assert await lab.queue.admit(refused, [[Gate(key="quota:a:k")]], "first") is None
+
+    assert not (await lab.world()).get("gate:rate:agent:demo:starts")
+    await lab.take_new("b")
+
+
 async def test_a_clock_that_goes_back_does_not_shut_a_rate(lab: Lab) -> None:
     """Starts that lie in the future, after a failover to another clock, are not counted."""
     await lab.store.set_limits({"rate:tenant:a": 1})
