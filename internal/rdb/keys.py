@@ -137,6 +137,10 @@ class Keys:
         """zset: what waits at a gate, by priority, then age; whole tenants first."""
         return f"{self.prefix}gate:{gate}:parked"
 
+    def gate_turn(self, gate: str) -> str:
+        """string: which tenant's task went on last at a gate that tenants share; TTL 1 h."""
+        return f"{self.prefix}gate:{gate}:turn"
+
     def gates_parked(self) -> str:
         """zset: gates with something parked, by the time REAP last looked at them."""
         return f"{self.prefix}gates:parked"

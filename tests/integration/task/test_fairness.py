@@ -78,6 +78,27 @@ async def test_a_flood_of_one_tenant_delays_another_by_one_task_each(
     await lab.redis.flushdb()  # the invariants of so many documents take longer than all else
 
 
+@pytest.mark.parametrize("priority", [Priority.NORMAL, Priority.HIGH], ids=str)
+async def test_tenants_take_turns_at_a_gate_that_they_share(lab: Lab, priority: Priority) -> None:
+    """One that came first with hundreds, urgent ones even, keeps no other waiting for them."""
+    await lab.store.set_limits({"agent:demo": 1})
+    claim = await lab.take_new("c")
+    for _ in range(100):
+        await lab.create("a", priority=priority)
+    assert await lab.claim() is None  # all of them wait for the agent
+    for _ in range(5):
+        await lab.create("b")
+        assert await lab.claim() is None
+
+    served: list[str] = []
+    for _ in range(12):
+        await lab.run(claim)
+        claim = await lab.take()
+        served.append(claim.task.tenant)
+
+    assert served.count("b") == 5
+
+
 async def test_an_idle_tenant_saves_no_credit(lab: Lab) -> None:
     """A tenant that comes late starts where the others are, not where the clock once began."""
     for _ in range(60):

@@ -82,10 +82,37 @@ local function wait_for(t, at, reason, until_ms)
     emit(t, 'system', 'waiting', '{"reason":"' .. reason .. '","until":' .. when .. '}')
   end
 end
+-- Who is next of the tasks parked at a gate: by priority, then age. Where tenants share the gate, each of them has a
+-- stretch of scores of its own, so that they can go on in turn; two may have the same one, and one turn.
+local parked = {STRETCH = 1e11}
+function parked.score(t, gate)
+  local rank, since = PRIORITY[t.f.priority] + 1, tonumber(t.f.since)
+  if tenant_of(gate) then return rank * 1e13 + since end
+  local stretch = 0
+  for i = 1, #t.tenant do stretch = (stretch * 31 + string.byte(t.tenant, i)) % 65536 end
+  return stretch * parked.STRETCH + rank * 1e10 + math.floor(since / 1000)
+end
+-- Take up to `count` tasks from a gate. Its key `turn` has the stretch that went last.
+function parked.pop(gate, count)
+  local key, turn_key, found = gate_key(gate, 'parked'), gate_key(gate, 'turn'), {}
+  if tenant_of(gate) or redis.call('ZCARD', key) <= count then
+    found = redis.call('ZRANGE', key, 0, count - 1)
+    if #found > 0 then redis.call('ZREM', key, unpack(found)) end
+    return found
+  end
+  local turn = tonumber(redis.call('GET', turn_key) or -1)
+  for i = 1, count do
+    local first = redis.call('ZRANGE', key, text((turn + 1) * parked.STRETCH), '+inf', 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
+    if not first[1] then first = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES') end
+    redis.call('ZREM', key, first[1])
+    found[i], turn = first[1], math.floor(tonumber(first[2]) / parked.STRETCH)
+  end
+  redis.call('SET', turn_key, text(turn), 'EX', 3600)
+  return found
+end
 -- opens: when the gate has room for it (ms), where that is known
 local function park(t, gate, opens)
-  local score = (PRIORITY[t.f.priority] + 1) * 1e13 + tonumber(t.f.since)
-  redis.call('ZADD', gate_key(gate, 'parked'), score, 'task ' .. t.ref)
+  redis.call('ZADD', gate_key(gate, 'parked'), parked.score(t, gate), 'task ' .. t.ref)
   redis.call('ZADD', P .. 'gates:parked', 'NX', NOW, gate)
   wait_for(t, 'gate ' .. gate, wait_reason(gate), opens)
 end
@@ -106,10 +133,9 @@ end
 -- Let the parked flows of a gate go on, else up to `count` of its parked tasks, each to the head of its list.
 -- Returns how many went.
 local function unpark(gate, count)
-  local parked = gate_key(gate, 'parked')
-  local entries = redis.call('ZRANGEBYSCORE', parked, 0, 0, 'LIMIT', 0, 16)
-  if #entries == 0 then entries = redis.call('ZRANGE', parked, 0, count - 1) end
-  if #entries > 0 then redis.call('ZREM', parked, unpack(entries)) end
+  local key = gate_key(gate, 'parked')
+  local entries = redis.call('ZRANGEBYSCORE', key, 0, 0, 'LIMIT', 0, 16)
+  if #entries > 0 then redis.call('ZREM', key, unpack(entries)) else entries = parked.pop(gate, count) end
   for i = #entries, 1, -1 do                                    -- the first one last, so it stands before the others
     local ref = string.match(entries[i], '^task (.*)$')
     if ref then
