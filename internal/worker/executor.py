@@ -1,5 +1,5 @@
 """
-One task from claimed to finished, as named steps: prepare, run, keep, report.
+One task from claimed to finished, as named steps: admit, prepare, run, conclude, report.
 
 The only place where agents, git and workspaces meet. Whatever ends a run early (cancel, limit,
 shutdown, a lost lease) arrives through its `Hold` or the watchdog. Every end but a lost lease is
@@ -8,7 +8,7 @@ reported; a lost one counts for nothing, on disk neither.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -19,51 +19,38 @@ import structlog
 from internal.agent.base import Agent
 from internal.agent.model import AgentRequest, Ending
 from internal.clock import Clock
-from internal.control.budget import Standing, members_of
 from internal.control.escalation import RuleOf, encode_rules
 from internal.control.outcome import OutcomePolicy
 from internal.errors import CodeforgeError, Fenced
 from internal.fault import fault_point
 from internal.redact import KNOWN
 from internal.task.event import new_event
-from internal.task.model import Claim, Outcome
+from internal.task.model import Claim
 from internal.task.queue import CancelAccepted, TaskQueue
 from internal.task.state import State
 from internal.telemetry import semconv
 from internal.telemetry.tracing import span
-from internal.worker import failure as failures
 from internal.worker.admission import Admission, Admitted
 from internal.worker.agents import AgentHost, Ended
 from internal.worker.budgets import Budgets
-from internal.worker.keep import keep_work
+from internal.worker.endings import Endings
 from internal.worker.lease import Hold, Stop
 from internal.worker.patience import until_answered, until_written
 from internal.worker.prepare import Prepared, Preparer
 from internal.worker.prompt import GO_ON, prompt_of, rebuilt_prompt
 from internal.worker.recorder import Recorder
-from internal.worker.report import End, HandBack, Parked, Suspended, run_reported, with_usage
-from internal.worker.retries import Retries
+from internal.worker.report import End, Parked, run_reported, with_usage
 from internal.worker.run import Run
 from internal.worker.secrets import Secrets, SecretSource
 from internal.worker.signals import Signals
 from internal.worker.stopping import Stopped, until_stopped
 from internal.worker.verdict import Judge
-from internal.worker.watchdog import LimitKind, Limits
+from internal.worker.watchdog import Limits
 from internal.workspace.manager import Workspaces
 
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
-
-_UNRECORDED = frozenset({Stop.FENCED, Stop.OUTAGE, Stop.SHUTDOWN, Stop.ESCALATED})
-"""Reasons after which the run starts anew elsewhere, so its work does not count."""
-
-
-_RECORD_SECONDS = 120
-"""To record what an agent left, although the run's time is over: a large tree on a slow disk."""
-
-_RECORD_GRACE_SECONDS = 30
-"""The same, once somebody waits for the run's end: a cancelled run keeps its work, too."""
 
 
 class Executor:
@@ -93,7 +80,7 @@ class Executor:
         self._rule_of = rule_of
         self._admission = admission
         self._judge = Judge(queue, policy, clock)
-        self._retries = Retries(policy)
+        self._endings = Endings(workspaces, policy, clock)
 
     async def run(self, claim: Claim, hold: Hold) -> None:
         """Run one claim to its reported end; only cancellation gets out, the task handed back."""
@@ -143,15 +130,15 @@ class Executor:
             admitted = await self._until_stopped(run, entering)
             return await self._steps(run, agent, admitted) if admitted else Parked()
         except Stopped as stopped:
-            return self._end_early(run, stopped.reason, Outcome())
+            return self._endings.early(run, stopped.reason)
         except CancelAccepted:
-            return self._end_early(run, Stop.CANCEL, Outcome())
+            return self._endings.early(run, Stop.CANCEL)
         except Fenced:
             raise
         except Exception as error:
             if not isinstance(error, CodeforgeError):
                 log.exception("run.failed")
-            return self._retries.fail(run, failures.of_error(error), Outcome())
+            return self._endings.of_error(run, error)
 
     async def _open_secrets(self, claim: Claim, agent: Agent) -> Secrets:
         found = await self._secrets.open(claim, agent)
@@ -160,9 +147,9 @@ class Executor:
         return replace(found, from_environment=from_environment)
 
     async def _steps(self, run: Run, agent: Agent, admitted: Admitted) -> End:
-        """Prepare, run, keep; every early end is an exception."""
+        """Prepare, run, conclude; every early end is an exception."""
         if over := run.spending.find_used_up():
-            return self._over_budget(run, over, Outcome())
+            return self._endings.early(run, over)
         secrets = admitted.secrets
         step = self._preparer.prepare(run.claim, agent, run.recorder, token=secrets.access_token)
         began = self._clock.monotonic()
@@ -178,7 +165,7 @@ class Executor:
         if waiting is not None:
             return waiting
         hidden = (*secrets.values(), *self._agents.credentials(agent))
-        return await self._conclude(run, prepared, ended, hidden)
+        return await self._endings.conclude(run, prepared, ended, hidden)
 
     async def _start_running(
         self, run: Run, prepared: Prepared, secrets: Secrets, cloned_seconds: float
@@ -212,108 +199,9 @@ class Executor:
             ended = await self._agents.run(agent, request, run, secrets.values())
         return ended
 
-    async def _conclude(
-        self, run: Run, prepared: Prepared, ended: Ended, hidden: Sequence[str]
-    ) -> End:
-        """Record what the agent left, without what is *hidden*, and judge how the run ended."""
-        used, ran_seconds = Outcome(), self._ran_seconds(run)
-        if ended.stopped is Stop.PAUSE and ended.result.ending is Ending.COMPLETED:
-            ended = replace(ended, stopped=None)  # it had done its work before it was interrupted
-        if ended.stopped is not None and ended.stopped in _UNRECORDED:
-            return self._end_early(run, ended.stopped, used)
-        outcome = replace(used, result=ended.result.text or None)
-        failure = failures.of_agent(ended.result, ended.log_tail)
-        own = self._own_limit(run, ended)
-        if own is not None:
-            failure = failures.of_budget(own, ended.log_tail)
-            run.recorder.add(new_event("control", "budget_exceeded", members_of(own)))
-        if ended.stopped is None and failure is not None:
-            repeat = self._retries.find(run, failure, used, ended.result.retry_after_seconds)
-            if repeat is not None:
-                return repeat
-        try:
-            with span("task.record"):
-                outcome = await self._record(run, prepared, ended, outcome, hidden)
-        except Stopped as stopped:
-            log.warning("run.not_recorded", error="it takes too long")
-            return self._end_early(run, ended.stopped or stopped.reason, outcome, ended)
-        except (CodeforgeError, OSError) as error:  # an agent can do a lot to its own tree
-            log.warning("run.not_recorded", error=str(error))
-            failure = failure or failures.of_error(error)
-        if ended.stopped is Stop.PAUSE:
-            ran_seconds -= ended.frozen_seconds
-            return Suspended(outcome=replace(outcome, result=None), ran_seconds=ran_seconds)
-        if ended.stopped is not None:
-            return self._end_early(run, ended.stopped, outcome, ended)
-        return outcome if failure is None else self._retries.fail(run, failure, outcome)
-
-    async def _record(
-        self, run: Run, prepared: Prepared, ended: Ended, outcome: Outcome, hidden: Sequence[str]
-    ) -> Outcome:
-        """*outcome* with the work. Raises Stopped: it takes too long; else as `keep_work`."""
-        step = keep_work(
-            run, prepared, ended.result, outcome, workspaces=self._workspaces, hidden=hidden
-        )
-        return await until_stopped(
-            step,
-            run.hold.stopped,
-            seconds=max(_RECORD_SECONDS, self._seconds_left(run)),
-            grace=_record_grace,
-        )
-
-    def _end_early(
-        self,
-        run: Run,
-        reason: Stop | LimitKind | Standing,
-        outcome: Outcome,
-        ended: Ended | None = None,
-    ) -> End:
-        log_tail = ended.log_tail if ended else ""
-        match reason:
-            case Stop.FENCED:
-                raise Fenced("The lease is lost.")
-            case Stop.OUTAGE | Stop.SHUTDOWN | Stop.ESCALATED:
-                return HandBack(reason=reason.value)
-            case Stop.PAUSE:
-                return Suspended(outcome=outcome, ran_seconds=self._ran_seconds(run))
-            case Stop.CANCEL:
-                run.recorder.add(new_event("system", "task_cancelled", {}))
-                return replace(outcome, failure=failures.CANCELED)
-            case LimitKind.REPEATS:
-                repeated = ended.repeated if ended else None
-                return replace(outcome, failure=failures.of_repeats(repeated, log_tail))
-            case Standing():
-                return self._over_budget(run, reason, outcome, log_tail)
-            case LimitKind.TOTAL | LimitKind.SILENCE:
-                seconds = run.limits.seconds(reason)
-                told = {"timeout_seconds": seconds, "kind": reason.value}
-                run.recorder.add(new_event("system", "task_timeout", told))
-                failure = failures.of_limit(reason, seconds, log_tail)
-                return self._retries.fail(run, failure, outcome)
-
-    def _over_budget(
-        self, run: Run, over: Standing, outcome: Outcome, log_tail: str = ""
-    ) -> Outcome:
-        run.recorder.add(new_event("control", "budget_exceeded", members_of(over)))
-        return replace(outcome, failure=failures.of_budget(over, log_tail))
-
-    @staticmethod
-    def _own_limit(run: Run, ended: Ended) -> Standing | None:
-        """The budget at which the CLI stopped by itself, when it said which."""
-        if ended.stopped is not None or ended.result.ending is not Ending.BUDGET_EXCEEDED:
-            return None
-        return run.spending.standing(str((ended.result.detail or {}).get("budget")))
-
     async def _until_stopped(self, run: Run, step: Coroutine[Any, Any, T]) -> T:
-        return await until_stopped(step, run.hold.stopped, seconds=self._seconds_left(run))
-
-    def _seconds_left(self, run: Run) -> float:
-        return max(0.0, run.limits.deadline - self._clock.monotonic())
-
-    def _ran_seconds(self, run: Run) -> float:
-        """How much of the run's time this attempt has used."""
-        allowed = run.claim.task.config.timeout_seconds - run.claim.ran_seconds
-        return max(0.0, allowed - (run.limits.deadline - self._clock.monotonic()))
+        seconds = run.limits.seconds_left(self._clock.monotonic())
+        return await until_stopped(step, run.hold.stopped, seconds=seconds)
 
     def _limits(self, claim: Claim) -> Limits:
         config = claim.task.config
@@ -331,11 +219,6 @@ class Executor:
             fault_point("claim_cleaned")
         except (CodeforgeError, OSError) as error:
             log.warning("run.left_for_the_sweep", error=str(error))
-
-
-def _record_grace(reason: Stop) -> float:
-    """Somebody waits for a run's end; a pause must not cost what the run has done."""
-    return _RECORD_SECONDS if reason is Stop.PAUSE else _RECORD_GRACE_SECONDS
 
 
 def _request(run: Run, prepared: Prepared, secrets: Secrets) -> AgentRequest:

@@ -37,6 +37,10 @@ class Limits:
     def seconds(self, kind: LimitKind) -> int:
         return self.timeout_seconds if kind is LimitKind.TOTAL else self.silence_seconds
 
+    def seconds_left(self, now: float) -> float:
+        """How much of the total is left at *now* (monotonic)."""
+        return max(0.0, self.deadline - now)
+
 
 class Watched(Protocol):
     """What the watchdog looks at: the agent's process."""

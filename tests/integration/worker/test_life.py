@@ -18,7 +18,7 @@ from internal.redact import KNOWN
 from internal.task.model import Claim, Reason, Task
 from internal.task.queue import TaskQueue
 from internal.task.state import State
-from internal.worker import executor
+from internal.worker import endings
 from tests.support.chaos_cli import shell_cli
 from tests.support.chaos_site import Site
 
@@ -248,8 +248,8 @@ def slow_disk(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
         raise AssertionError
 
     monkeypatch.setattr(TrustedRepo, "snapshot", snapshot)
-    monkeypatch.setattr(executor, "_RECORD_SECONDS", 0.1)
-    monkeypatch.setattr(executor, "_RECORD_GRACE_SECONDS", 0.1)
+    monkeypatch.setattr(endings, "_RECORD_SECONDS", 0.1)
+    monkeypatch.setattr(endings, "_RECORD_GRACE_SECONDS", 0.1)
     return begun
 
 
