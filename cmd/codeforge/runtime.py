@@ -20,6 +20,7 @@ from codeforge.parent import PARENT_VARIABLE
 from codeforge.wiring.collector import find_collector
 from codeforge.wiring.core import Secrets
 from codeforge.wiring.isolation import open_isolation
+from codeforge.wiring.policy import open_policy, open_prices
 from internal.config.effect import without_effect
 from internal.config.error import SettingsError
 from internal.config.generated import ensure_secret
@@ -72,13 +73,16 @@ def start_logs(settings: Settings, secrets: Secrets | None = None) -> None:
     )
 
 
-def check_worker(loaded: Loaded) -> None:
+def check_parts(loaded: Loaded) -> None:
     """
-    Before anything is started: what a worker would refuse when it starts.
+    Before anything is started: what a server or a worker would refuse when it starts.
 
     Raises:
         SettingsError: the isolation that is asked for does not work here.
+        Invalid: the policy or the table of prices that is asked for is missing or broken.
     """
+    open_policy(loaded.settings)
+    open_prices(loaded.settings)
     if loaded.settings.workers.isolation == "bwrap":
         try:
             asyncio.run(open_isolation(loaded.settings))

@@ -140,6 +140,29 @@ def test_what_isolates_agents_is_tried_out(examine: Examine, tmp_path: Path) -> 
     assert (status, refused["isolation"]["level"]) == (1, "fail")
 
 
+def test_nothing_starts_with_a_policy_that_is_missing(tmp_path: Path) -> None:
+    """`up` says so and ends: its parts would refuse it again and again."""
+    environment = {
+        "PATH": os.path.dirname(CODEFORGE),
+        "HOME": str(tmp_path),
+        "CODEFORGE_CONTROL__POLICY": "nights",
+    }
+
+    done = subprocess.run(
+        [CODEFORGE, "up"],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_SECONDS,
+        check=False,
+    )
+
+    assert done.returncode == 2
+    assert "control.policy: no installed package has a policy 'nights'" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_nothing_starts_without_the_isolation_that_is_wanted(tmp_path: Path) -> None:
     """The message names the setting and what is missing."""
     environment = {

@@ -15,7 +15,7 @@ app = typer.Typer(no_args_is_help=True)
 
 @app.command()
 def show(url: Url = None, token: Token = None, *, as_json: AsJson = False) -> None:
-    """Show the gates that are shut, full, limited, or at which something waits; and breakers."""
+    """Show gates, breakers, budgets and escalations, and whether new work is taken."""
     with connected(url, token) as client:
         document = client.control()
 

@@ -44,7 +44,7 @@ def up(
     if sys.platform != "linux":
         raise Invalid("`codeforge up` needs Linux, because workers do.")
     loaded = runtime.load(os.environ, data_dir=data_dir)
-    runtime.check_worker(loaded)
+    runtime.check_parts(loaded)
     settings = loaded.settings
     runtime.start_logs(settings)
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
