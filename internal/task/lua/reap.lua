@@ -56,8 +56,17 @@ local function bury_worker(worker, count)
   return lost
 end
 
+-- After the clock went back no lease may last until it is there again. Who lives has renewed its own by now.
+local function mend_leases()
+  if redis.call('HEXISTS', P .. 'contact', 'back') == 0 then return end
+  local refs = redis.call('ZRANGEBYSCORE', P .. 'leases', '(' .. text(NOW + lease), '+inf', 'LIMIT', 0, LIMIT)
+  for _, ref in ipairs(refs) do redis.call('ZADD', P .. 'leases', NOW + lease, ref) end
+  if #refs < LIMIT then redis.call('HDEL', P .. 'contact', 'back') end
+end
+
 local function reap_leases()
   local lost = 0
+  mend_leases()
   for _, ref in ipairs(redis.call('ZRANGEBYSCORE', P .. 'leases', '-inf', NOW - grace, 'LIMIT', 0, LIMIT)) do
     if lost >= LIMIT then break end
     local worker = redis.call('HGET', task_key(ref), 'worker')

@@ -336,3 +336,21 @@ async def test_a_create_pr_is_leased_and_reaped_like_a_run(lab: Lab) -> None:
     assert document["result"] == before["result"]
     assert world.names(ref)[-2:] == ["system/state", "git/pr_failed"]
     assert ref not in world.get("dead")
+
+
+@pytest.mark.parametrize("quiet", [False, True], ids=["at once", "behind a silence"])
+async def test_a_clock_that_goes_back_keeps_no_lost_worker_alive(lab: Lab, quiet: bool) -> None:
+    """A failover to a server whose clock is behind: who is heard of there lives, nobody else."""
+    lost, kept = await lab.take_new("a"), await lab.take_new("b")
+    if quiet:
+        await lab.sleep(6)
+        await lab.beat("w1", "h1", [lost, kept])
+    await lab.sleep(-3600)
+
+    for _ in range(8):
+        await lab.beat("w1", "h1", [kept])
+        await lab.reap()
+        await lab.sleep(3)
+
+    assert await lab.status("a/t1") == "pending"
+    assert await lab.status("b/t2") == "cloning"

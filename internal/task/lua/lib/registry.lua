@@ -20,12 +20,14 @@ local function home_lives(home)
 end
 
 -- Note that somebody speaks to Redis; true while nothing may be reaped. After a silence of more than 5 s, or of
--- unknown length (Redis or the whole system was away), that is one full lease: an outage kills no worker.
+-- unknown length (Redis or the whole system was away), that is one full lease: an outage kills no worker. The same when
+-- the clock went back, with a failover to a server that is behind; then field `back` asks REAP to mend the leases.
 local function contact(lease)
   local key = P .. 'contact'
   local known = redis.call('HMGET', key, 'last', 'quiet_until')
-  local quiet_until = tonumber(known[2] or 0)
-  if NOW - tonumber(known[1] or 0) > 5000 then quiet_until = NOW + lease end
+  local last, quiet_until = tonumber(known[1] or 0), tonumber(known[2] or 0)
+  if math.abs(NOW - last) > 5000 then quiet_until = NOW + lease end
+  if NOW < last - 5000 then redis.call('HSET', key, 'back', 1) end
   redis.call('HSET', key, 'last', text(NOW), 'quiet_until', text(quiet_until))
   return quiet_until > NOW
 end
