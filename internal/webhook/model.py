@@ -57,6 +57,8 @@ class Delivery:
     destination: str
     """Tenant and endpoint, or tenant and origin: what shares places and a breaker."""
     token: str
+    claimed_at: int
+    """Seconds since 1970 by Redis' clock: the time that its signature covers."""
 
 
 class Verdict(StrEnum):

@@ -69,10 +69,10 @@ class Outbox:
         for room in rooms:
             named += [room.name, room.places, _millis(room.put_off_seconds)]
         limits = [_millis(lease_seconds), limit, places.destination, places.tenant, _CROWD_MILLIS]
-        more, given = await scripts.CLAIM(
+        more, given, now = await scripts.CLAIM(
             self._commands, [self._keys.prefix], [token, *limits, *named]
         )
-        return [_delivery(fields, token) for fields in given], bool(more)
+        return [_delivery(fields, token, int(now)) for fields in given], bool(more)
 
     async def settle(
         self, delivery: Delivery, attempt: Attempt, *, retry_in_seconds: float | None
@@ -115,7 +115,7 @@ class Outbox:
         )
 
 
-def _delivery(fields: Sequence[str | None], token: str) -> Delivery:
+def _delivery(fields: Sequence[str | None], token: str, claimed_at: int) -> Delivery:
     texts = [text or "" for text in fields]
     identifier, event_id, tenant, task_id, url, event, body = texts[:7]
     trace_id, traceparent, tries, endpoint, origin, destination, *sealed_secrets = texts[7:]
@@ -135,6 +135,7 @@ def _delivery(fields: Sequence[str | None], token: str) -> Delivery:
         origin=origin,
         destination=destination,
         token=token,
+        claimed_at=claimed_at,
     )
 
 

@@ -106,11 +106,11 @@ class Sender:
         return headers
 
     def _signatures(self, delivery: Delivery, body: bytes, signer: Signer) -> dict[str, str]:
-        timestamp = int(self._clock.now().timestamp())
-        signature = signer.standard_signature(delivery.event_id, timestamp, body)
+        # Of Redis' clock: receivers refuse what is minutes off, and ours may be.
+        signature = signer.standard_signature(delivery.event_id, delivery.claimed_at, body)
         return {
             "webhook-id": delivery.event_id,
-            "webhook-timestamp": str(timestamp),
+            "webhook-timestamp": str(delivery.claimed_at),
             "webhook-signature": signature,
             "X-Signature-256": signer.body_signature(body),
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,6 +12,7 @@ from internal.task.state import State
 from tests.support.chaos_cli import quick_cli
 from tests.support.chaos_process import WorkerProcess
 from tests.support.chaos_site import Site
+from tests.support.receiver import Receiver
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.chaos
@@ -42,6 +44,19 @@ async def test_promise_9_clocks_an_hour_off_change_nothing(site: Site) -> None:
     for task in (first, second):
         await _times_are_of_one_clock(site, task)
     await until("its agent is gone", lambda: not early.agents())
+    await site.settle()
+
+
+async def test_promise_9_a_webhook_is_signed_with_redis_time(site: Site) -> None:
+    """A careful receiver refuses a signature that is minutes old, or from the future."""
+    ahead = await site.start(clock_off_seconds=f"{_HOUR}")
+    async with Receiver().listening() as receiver:
+        task = await site.submit("say done", callback_url=receiver.url())
+        (received,) = await receiver.wait_for(1)
+        await site.finished(task)
+
+    assert _hours_off(ahead) == 1
+    assert abs(int(received.headers["webhook-timestamp"]) - time.time()) < 300
     await site.settle()
 
 

@@ -4,7 +4,7 @@
 --       4 places of a destination that is not named, 5 places of a tenant that is not named,
 --       6 ms by which what finds no place there is put off,
 --       then triples: destination or tenant, places left (-1: shut, all that is due is put off), ms to put off by
--- -> {more, {delivery...}}; more is 1 when others may be due now, else 0. A delivery is
+-- -> {more, {delivery...}, time in s}; more is 1 when others may be due now, else 0. A delivery is
 --    {id, event id, tenant, task_id, url, event, body, trace_id, traceparent, tries, endpoint or '', origin, destination, sealed secret...}
 -- A repeated call leases others; what a lost reply leased is due again when that lease ends.
 local token, lease, most = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -97,4 +97,4 @@ for _, entry in ipairs(crowd) do
     redis.call('ZADD', P .. 'outbox', NOW + (put_off[entry[2]] or tonumber(ARGV[6])), entry[1])
   end
 end
-return {(looked_at < #due or #due == WINDOW) and 1 or 0, given}
+return {(looked_at < #due or #due == WINDOW) and 1 or 0, given, math.floor(NOW / 1000)}

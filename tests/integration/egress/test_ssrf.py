@@ -117,6 +117,7 @@ async def webhook(url: str, way: Way) -> None:
             origin="",
             destination="",
             token="",
+            claimed_at=0,
         )
     )
     if attempt.reason in {"policy_denied", "invalid_url"}:
