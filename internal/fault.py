@@ -21,6 +21,7 @@ POINTS: Mapping[str, str] = {
     # a run of an agent, in order
     "claimed": "the task is leased to this worker",
     "secrets_opened": "the run's secrets are decrypted",
+    "admitted": "what guards the run's key and endpoint has let it in",
     "mirror_fetched": "the repository's mirror has the commits of the remote",
     "workspace_ready": "the claim has its files",
     "running_written": "the task is `running`",

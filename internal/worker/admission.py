@@ -17,6 +17,7 @@ from internal.control.breaker import agent_key, endpoint_key
 from internal.control.gate import Gate
 from internal.control.quota import quota_key
 from internal.crypto.box import Box
+from internal.fault import fault_point
 from internal.keys.resolver import KeyResolver, Resolved
 from internal.task.model import Claim
 from internal.task.queue import TaskQueue
@@ -71,6 +72,7 @@ class Admission:
             chosen = await until_written(lambda op: self._queue.admit(claim, gates, op))
         if chosen is None:
             return None
+        fault_point("admitted")
         admitted = candidates[chosen]
         model = admitted.secrets.model
         if model is not None:

@@ -47,6 +47,15 @@ REQUEST = ("task_stored", "cancel_stored")
 INPUT = ("input_taken", "input_settled")
 WEBHOOK = ("delivery_claimed", "delivery_sent")
 OPS = ("op_taken", "op_answered")
+_USED_UP = """
+cat > /dev/null
+end() {{
+  printf '{{"type":"result","subtype":"success","is_error":%s,"result":"%s"}}\\n' "$1" "$2"
+  exit
+}}
+[ -e {is_back} ] && end false ok
+end true "usage limit reached|$(($(date +%s) + 3))"
+"""
 
 
 def test_each_point_kills_in_one_of_the_tests_below() -> None:
@@ -167,6 +176,33 @@ async def test_a_pause_holds_although_all_who_knew_of_it_died(site: Site) -> Non
     assert b"two.txt" in patch
     names = await site.names(task)
     assert names.count("control/paused") == names.count("result/task_completed") == 1
+    await site.settle()
+
+
+async def test_a_turn_at_a_quota_is_not_lost_with_who_took_it(site: Site) -> None:
+    """The one that goes ahead when it opens dies at once: the next goes ahead, and opens it."""
+    site.variables["CODEFORGE_WORKERS__ISOLATION"] = "none"
+    program = site.directory / "claude"  # a folder of its own: `_start_doomed` installs one, too
+    program.mkdir()
+    is_back = program / "quota-is-back"
+    script = _USED_UP.format(is_back=is_back)
+    site.variables["CODEFORGE_CLI__CLAUDE_CODE__PATH"] = shell_cli(program, script)
+    first = await site.start()
+    task = await site.submit("do it", cli="claude-code", ai_api_key="key-of-a-test")
+    waits = await site.until_task(task, "waits", lambda found: found.wait)
+    first.send(signal.SIGTERM)
+    assert await first.ended() == 0
+    is_back.touch()
+
+    doomed = await _start_doomed(site, ["admitted"])
+    await _died(doomed["admitted"], "admitted")
+    await site.start()
+    found = await site.finished(task)
+
+    assert waits.wait is not None
+    assert waits.wait.reason == "quota"
+    assert (found.status, found.lost, found.retries) == (State.COMPLETED, 1, 0)
+    assert not (await site.world()).get(f"gate:{waits.wait.gate}:until")
     await site.settle()
 
 
