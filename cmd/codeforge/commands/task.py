@@ -56,6 +56,9 @@ def submit(  # noqa: PLR0917 -- options of a command, never called with position
     max_budget_usd: MaxUsd = None,
     max_tokens: MaxTokens = None,
     max_turns: MaxTurns = None,
+    retries: Annotated[
+        int | None, typer.Option(help="Times a run whose agent failed is repeated (0 to 5).")
+    ] = None,
     follow: Follow = False,
     url: Url = None,
     token: Token = None,
@@ -71,6 +74,7 @@ def submit(  # noqa: PLR0917 -- options of a command, never called with position
         "max_budget_usd": max_budget_usd,
         "max_tokens": max_tokens,
         "max_turns": max_turns,
+        "retries": retries,
     }
     request: dict[str, Any] = {
         "repo_url": repo_url,
