@@ -18,7 +18,7 @@ from internal.process.shim import FREEZE_MARGIN_SECONDS
 from internal.rdb.client import unavailable
 from internal.rdb.embedded import EmbeddedRedis
 from internal.task.state import State
-from tests.support.chaos_site import Site
+from tests.support.chaos_site import TENANT, Site
 from tests.support.git_http import git_http_server
 from tests.support.waiting import until
 
@@ -63,6 +63,45 @@ async def test_redis_may_be_away_while_a_workspace_is_prepared(
         found = await site.finished(task)
 
     assert (found.status, found.lost, found.attempt) == (State.COMPLETED, 0, 1)
+    await site.settle()
+
+
+async def test_a_pause_asked_for_while_redis_goes_and_comes_is_one_pause(
+    site: Site, redis: EmbeddedRedis
+) -> None:
+    """Refused while it is away; once accepted it holds, though Redis dies again at once."""
+    await site.start(WORKERS__ISOLATION="none")
+    server = await site.serve()
+    task = await site.submit("write one.txt: x\nsay begun\nsleep 4\nwrite two.txt: x\nsay done")
+    await site.until_said(task, "begun")
+    async with site.client(server.url) as client:
+        pause = f"/api/v1/tasks/{task}/pause"
+
+        await _kill(redis)
+        refused = await client.post(pause)
+        await redis.start()
+
+        async def is_accepted() -> bool:
+            return (await client.post(pause)).is_success
+
+        await until("the pause is accepted", is_accepted)
+        await _kill(redis)
+        await redis.start()
+        paused = await site.until_task(task, "paused", lambda t: t.status is State.PAUSED)
+        half = await site.patch(task)
+        await site.core.service.resume(TENANT, task)
+        found = await site.finished(task)
+
+    assert refused.status_code == 503
+    assert (paused.lost, paused.attempt) == (0, 1)
+    assert b"one.txt" in half
+    assert b"two.txt" not in half
+    assert (found.status, found.lost, found.attempt) == (State.COMPLETED, 0, 2)
+    patch = await site.patch(task)
+    assert b"one.txt" in patch
+    assert b"two.txt" in patch
+    names = await site.names(task)
+    assert names.count("control/paused") == names.count("control/resumed") == 1
     await site.settle()
 
 

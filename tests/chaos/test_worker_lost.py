@@ -6,6 +6,7 @@ import signal
 
 import pytest
 
+from internal.task.model import Dedup, DedupPolicy, Reason
 from internal.task.state import State
 from tests.support.chaos_cli import quick_cli
 from tests.support.chaos_process import WorkerProcess
@@ -48,6 +49,36 @@ async def test_promise_3_fault_a1_a_killed_worker_costs_its_own_tasks_one_life_e
     await site.cancel(innocent)
     await site.settle()
     assert neighbour.exit_status is None
+
+
+async def test_weakness_2_a_newer_task_waits_for_the_end_of_a_dead_workers_lease(
+    site: Site,
+) -> None:
+    """
+    The worker of the older one dies before it hears of the cancel: until its lease is taken back,
+    its agent may live, so the newer one does not start although a slot is free.
+    """
+    nightly = Dedup(key="nightly", policy=DedupPolicy.LATEST_WINS)
+    dying = await site.start(WORKERS__CONCURRENCY="1")
+    older = await site.submit(_HANG, dedup=nightly)
+    await site.until_said(older, "begun")
+    other = await site.start(WORKERS__CONCURRENCY="1")
+
+    dying.send(signal.SIGSTOP)
+    newer = await site.submit(_HANG, dedup=nightly)
+    dying.kill()
+    await site.until_said(newer, "begun")
+
+    assert not dying.agents()
+    ended = await site.task(older)
+    assert ended.failure is not None
+    assert (ended.failure.reason, ended.lost) == (Reason.CANCELED, 1)
+    over = await _told_at(site, older, "task_failed")
+    assert over <= await _told_at(site, newer, "state")
+    assert (await site.task(newer)).attempt == 1
+    assert other.exit_status is None
+    await site.cancel(newer)
+    await site.settle()
 
 
 async def test_promise_2_a_worker_killed_while_it_clones_leaves_nothing_half(site: Site) -> None:
@@ -135,3 +166,8 @@ def _trees(site: Site, task: str) -> set[str]:
 async def _stop(worker: WorkerProcess) -> None:
     worker.send(signal.SIGTERM)
     assert await worker.ended() == 0
+
+
+async def _told_at(site: Site, task: str, event: str) -> str:
+    """When the first such event was written."""
+    return next(str(found["ts"]) for found in await site.events(task) if found["event"] == event)
