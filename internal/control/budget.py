@@ -56,7 +56,7 @@ UNLIMITED = Budget()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Used:
-    """What was used so far: turns of the attempt, tokens and USD of the task, the longest tool."""
+    """What was used so far: turns of the run, tokens and USD of the task, the longest tool."""
 
     turns: int = 0
     tokens: int = 0

@@ -108,8 +108,9 @@ class Spending:
 
     @property
     def max_turns(self) -> int | None:
-        """Turns that one run of the agent may take."""
-        return self._budget.max_turns
+        """Turns that one process of the agent may take: what a pause has left, and at least one."""
+        limit = self._budget.max_turns
+        return None if limit is None else max(1, limit - self._used().turns)
 
     def find_used_up(self) -> Standing | None:
         """What of the task's budget was used up before: then no agent needs to start."""
@@ -168,7 +169,7 @@ class Spending:
     def _used(self) -> Used:
         total, usage = self._claim.task.usage_total, self._meter.usage
         return Used(
-            turns=usage.turns,
+            turns=self._claim.task.usage.turns + usage.turns,  # of before a pause, too
             tokens=budget_tokens(total) + budget_tokens(usage),
             usd=total.cost_usd + usage.cost_usd,
             tool_seconds=self._tools.longest(),
