@@ -12,8 +12,9 @@ from internal.keys.registry import KeyRegistry
 from internal.server.credential import check_credential
 from internal.server.deps import TaskRules
 from internal.server.pressure import Doorkeeper
+from internal.task.acceptance import Submitted
 from internal.task.model import TaskSpec
-from internal.task.service import Submitted, TaskService
+from internal.task.service import TaskService
 
 
 async def accept(

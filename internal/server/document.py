@@ -22,7 +22,7 @@ from internal.server.deps import KnownAgent
 from internal.server.workers import Worker
 from internal.task.diffstore import StoredDiff
 from internal.task.model import Failure, Iteration, Permit, Task, TaskConfig, Wait
-from internal.task.service import Stats
+from internal.task.stats import Stats
 
 Json = dict[str, Any]
 

@@ -8,11 +8,9 @@ report) goes through `internal.task.queue`.
 from __future__ import annotations
 
 import asyncio
-import base64
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC
 
 from internal.agent.usage import budget_tokens
 from internal.clock import Clock
@@ -24,42 +22,20 @@ from internal.errors import Conflict, NotFound
 from internal.fault import fault_point
 from internal.ids import random_token, sortable_id
 from internal.task import diffstore
+from internal.task.acceptance import Submitted, check_shared, find_submitted
 from internal.task.codec import decode_task, encode_config
 from internal.task.diffstore import StoredDiff
 from internal.task.event import StoredEvent
 from internal.task.eventlog import EventLog
 from internal.task.facts import run_facts
 from internal.task.listing import TaskFilter, TaskPage, list_tasks
-from internal.task.model import ConfigChanges, Task, TaskConfig, TaskSpec, Tenant, Work
-from internal.task.ops import OpKind, Ops
+from internal.task.model import ConfigChanges, Task, TaskConfig, TaskSpec, Tenant
+from internal.task.ops import Ops
 from internal.task.state import FINISHED, State
+from internal.task.stats import Stats, read_stats
 from internal.task.store import Backlog, Reply, TaskStore
 from internal.task.submission import new_task_fields
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Submitted:
-    """
-    An accepted task; `repeated` when it was there before: made by the same idempotency key, or
-    `joined` by its deduplication key.
-    """
-
-    task: Task
-    repeated: bool
-    joined: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stats:
-    """Tasks and usage of one tenant; the queue is the one that all share."""
-
-    tasks: Mapping[State, int]
-    queue_depth: int
-    queue_oldest_seconds: float
-    input_tokens: int
-    output_tokens: int
-    cost_usd: float
-    unpriced_tokens: int
+from internal.task.works import read_work
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,39 +108,19 @@ class TaskService:
         )
         fault_point("task_stored")
         if reply.word != "ok":
-            return await self._not_new(spec.tenant, reply.word, str(reply.rest[0]))
+            known = str(reply.rest[0])
+            check_shared(reply.word, known)
+            found = await self.get(spec.tenant, known)
+            return Submitted(task=found, repeated=True, joined=reply.word == "joined")
         made = {"id": task, "tenant": spec.tenant, "created_at": reply.rest[0], **fields}
         stored = {name: str(value) for name, value in made.items()}
         return Submitted(task=decode_task(stored), repeated=False)
-
-    async def _not_new(self, tenant: Tenant, word: str, known: str) -> Submitted:
-        match word:
-            case "conflict":
-                raise _reused("This Idempotency-Key was used for another request.")
-            case "deleted":
-                raise _reused("The task of this Idempotency-Key was deleted.")
-            case "duplicate":
-                raise _duplicate("Another task with this dedup.key is not finished.", known)
-            case "full":
-                raise _duplicate("The task with this dedup.key can tell no more callbacks.", known)
-            case _:
-                task = await self.get(tenant, known)
-                return Submitted(task=task, repeated=True, joined=word == "joined")
 
     async def find_submitted(
         self, tenant: Tenant, idempotency_key: str, request_hash: str
     ) -> Submitted | None:
         """What *idempotency_key* has made; None when nothing. Raises Conflict as `submit`."""
-        made = await self._store.find_idempotent(tenant, idempotency_key)
-        if made is None:
-            return None
-        task, known_hash = made
-        if known_hash != request_hash:
-            raise _reused("This Idempotency-Key was used for another request.")
-        found = await self._store.find(tenant, task)
-        if found is None:
-            raise _reused("The task of this Idempotency-Key was deleted.")
-        return Submitted(task=found, repeated=True)
+        return await find_submitted(self._store, tenant, idempotency_key, request_hash)
 
     async def get(self, tenant: Tenant, task: str, *, with_iterations: bool = False) -> Task:
         """The task. Raises NotFound."""
@@ -298,18 +254,7 @@ class TaskService:
             Unavailable: only a home that is away has it.
         """
         known = await self.get(tenant, task, with_iterations=True)
-        rows = [row for row in known.iterations or () if row.work is not None]
-        if iteration is not None:
-            rows = [row for row in rows if row.number == iteration]
-        if not rows or (work := rows[-1].work) is None:
-            raise NotFound("There is no recorded work.")
-        packed = await self._store.stored_diff(tenant, task, rows[-1].number)
-        if packed is None:
-            raise NotFound("There is no recorded work.")
-        stored = await asyncio.to_thread(diffstore.unpack, packed)
-        if not stored.truncated or stored.withheld:
-            return stored, not stored.truncated
-        return await self._whole_diff(tenant, task, work, stored)
+        return await read_work(self._store, self._ops, known, iteration)
 
     async def stored_diff(self, tenant: Tenant, task: str, iteration: int) -> StoredDiff | None:
         """What Redis has of an iteration's diff; None when it has nothing. Asks no home."""
@@ -333,32 +278,11 @@ class TaskService:
 
     async def stats(self, tenant: Tenant) -> Stats:
         """A tenant's counts and usage of today, and the queue that all tenants share."""
-        counts = await self._store.counts(tenant)
-        depth, oldest = await self._store.queue()
-        now = self._clock.now()
-        usage = await self._store.usage_of_day(tenant, now.astimezone(UTC).date().isoformat())
-        waited = 0.0 if oldest is None else max(0.0, now.timestamp() - oldest / 1000)
-        return Stats(
-            tasks=counts,
-            queue_depth=depth,
-            queue_oldest_seconds=waited,
-            input_tokens=int(usage.get("input_tokens", 0)),
-            output_tokens=int(usage.get("output_tokens", 0)),
-            cost_usd=max(0.0, round(float(usage.get("cost_usd", 0)), 6)),
-            unpriced_tokens=int(usage.get("unpriced_tokens", 0)),
-        )
+        return await read_stats(self._store, tenant, self._clock.now())
 
     def is_over(self, task: Task, last_sent: int) -> bool:
         """Whether nothing more will come: it is finished, and everything up to the end was sent."""
         return task.status in FINISHED and last_sent >= task.last_event
-
-    async def _whole_diff(
-        self, tenant: Tenant, task: str, work: Work, head: StoredDiff
-    ) -> tuple[StoredDiff, bool]:
-        args = {"tenant": tenant, "task": task, "base": head.diff.base, "commit": work.commit}
-        answer = await self._ops.ask(work.home, OpKind.READ_DIFF, args)
-        packed = base64.b64decode(str(answer["diff"]))
-        return await asyncio.to_thread(diffstore.unpack, packed), bool(answer["complete"])
 
     def _gates(self, task: Task | TaskSpec) -> str:
         return encode_gates(self._policy.gates(run_facts(task)))
@@ -385,11 +309,3 @@ def _check_budget(task: Task, config: TaskConfig) -> None:
         told = f"used {over.used:g} of {over.limit:g}; instruct with a higher config.{over.budget}"
         message = f"The budget config.{over.budget} is used up ({told})."
         raise Conflict(message, code="budget_exceeded", **members_of(over))
-
-
-def _reused(message: str) -> Conflict:
-    return Conflict(message, code="idempotency_conflict")
-
-
-def _duplicate(message: str, task: str) -> Conflict:
-    return Conflict(message, code="duplicate", task_id=task)
