@@ -156,16 +156,18 @@ class TaskQueue:
 
         `clone_mode` and `clone_seconds` among them count in the histogram of clones.
 
-        Repeat it with the same *operation* until it answers.
+        With replicas, no agent starts on a claim that a failover forgets, and none of its ends
+        finds a task that has not begun. Repeat it with the same *operation* until it answers.
 
         Raises:
             Fenced: the claim is not the task's any more.
             CancelAccepted: end the run instead.
+            Unavailable: written, but not yet on a replica; repeat.
         """
         args: list[str | int] = [ref_of(claim), claim.token, operation, to.value]
         for name, value in fields.items():
             args += [name, storable(value)]
-        _judge(await self._run(scripts.TRANSITION, args))
+        _judge(await self._run_durable(scripts.TRANSITION, args))
 
     async def admit(
         self, claim: Claim, candidates: Sequence[Sequence[Gate]], operation: str
@@ -244,9 +246,7 @@ class TaskQueue:
             *finish_args(claim.task, outcome),
             *_triples(tail),
         ]
-        reply = await scripts.FINISH.durable(
-            self._redis, [self._keys.prefix], args, replicas=self._replicas
-        )
+        reply = await self._run_durable(scripts.FINISH, args)
         return State(_judge(reply)[1])
 
     async def begin_push(self, claim: Claim, head: str, operation: str) -> None:
@@ -259,10 +259,11 @@ class TaskQueue:
         Raises:
             Fenced: the claim is not the task's any more.
             CancelAccepted: end the run instead.
+            Unavailable: written, but not yet on a replica; repeat.
         """
         heads = [known for known in claim.task.pr_heads if known != head][1 - _HEADS :]
         args = [ref_of(claim), claim.token, operation, "pushing", "pr_heads"]
-        _judge(await self._run(scripts.TRANSITION, [*args, " ".join([*heads, head])]))
+        _judge(await self._run_durable(scripts.TRANSITION, [*args, " ".join([*heads, head])]))
 
     async def finish_pr(
         self, claim: Claim, outcome: Published | NotPublished, operation: str
@@ -276,9 +277,7 @@ class TaskQueue:
             Unavailable: written, but not yet on a replica; repeat.
         """
         args = [ref_of(claim), claim.token, operation, *finish_pr_args(outcome)]
-        reply = await scripts.FINISH_PR.durable(
-            self._redis, [self._keys.prefix], args, replicas=self._replicas
-        )
+        reply = await self._run_durable(scripts.FINISH_PR, args)
         return State(_judge(reply)[1])
 
     async def hand_back(
@@ -299,6 +298,10 @@ class TaskQueue:
         It waits at *gate*, if that is shut; else for the delay; with none it stands at the head of
         its list. *repeat* counts it as a retry of the run, *quota* as a wait for a provider's
         quota. What its agent has used, *usage*, is added to the task's total: it was paid for.
+
+        Raises:
+            Fenced: the claim is not the task's any more.
+            Unavailable: written, but not yet on a replica; repeat.
         """
         args: list[str | int] = [
             ref_of(claim),
@@ -311,7 +314,7 @@ class TaskQueue:
         ]
         if usage != NO_USAGE:
             args += usage_args(claim.task, usage)
-        _judge(await self._run(scripts.HANDBACK, args))
+        _judge(await self._run_durable(scripts.HANDBACK, args))
 
     async def suspend(
         self,
@@ -338,9 +341,7 @@ class TaskQueue:
             *suspend_args(claim.task, outcome),
             *_triples(tail),
         ]
-        reply = await scripts.SUSPEND.durable(
-            self._redis, [self._keys.prefix], args, replicas=self._replicas
-        )
+        reply = await self._run_durable(scripts.SUSPEND, args)
         _judge(reply)
 
     async def signal(self, claim: Claim, rules: str) -> None:
@@ -412,6 +413,9 @@ class TaskQueue:
 
     async def _run(self, script: Script, args: Sequence[str | bytes | int | float]) -> Any:
         return await script(self._redis, [self._keys.prefix], args)
+
+    async def _run_durable(self, script: Script, args: Sequence[str | bytes | int | float]) -> Any:
+        return await script.durable(self._redis, [self._keys.prefix], args, replicas=self._replicas)
 
 
 def heartbeat(

@@ -103,6 +103,23 @@ async def test_promise_7_what_was_acknowledged_survives_the_primary(
     assert states == ["completed", "pending"]
 
 
+async def test_promise_7_no_agent_starts_on_a_claim_that_a_failover_forgets(
+    primary: Primary, tmp_path: Path
+) -> None:
+    """
+    Neither the start of a run nor giving it back counts before a replica has it: on a promoted one
+    the end of the run would find a task that has not begun, and one given back would cost a life.
+    """
+    async with _replica(primary, tmp_path / "replica") as replica:
+        await primary.create()
+        claim = await primary.take()
+        os.kill(await _pid(replica), signal.SIGSTOP)
+        with pytest.raises(Unavailable):
+            await primary.advance(claim)
+        with pytest.raises(Unavailable):
+            await primary.queue.hand_back(claim, random_token(), reason="shutdown")
+
+
 async def test_promise_7_a_master_that_refuses_alone_is_told_as_an_outage(primary: Primary) -> None:
     """`min-replicas-to-write` there: the refusal is known for what it is, and nothing is stored."""
     await primary.redis.config_set("min-replicas-to-write", "1")
