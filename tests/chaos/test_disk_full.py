@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
-from collections.abc import Generator
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
@@ -15,13 +10,13 @@ from internal.task.model import Task
 from internal.task.state import State
 from tests.support.chaos_cli import shell_cli
 from tests.support.chaos_site import Site
+from tests.support.small_disk import small_disk
 
 pytestmark = [
     pytest.mark.chaos,
     pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small file system"),
 ]
 
-_MIB = 1024 * 1024
 _WRITE = "head -c 200000 /dev/urandom >"
 
 
@@ -33,7 +28,7 @@ async def test_promise_10_a_full_disk_is_waited_out(site: Site, folder: str) -> 
     agent = shell_cli(site.directory, f"{_WRITE} new.bin && {_WRITE} ~/mine.bin && echo '{result}'")
     small = site.layout().data_dir / folder
     small.mkdir(parents=True)
-    with _small_disk(small) as filler:
+    with small_disk(small) as filler:
         async with site.worker(CLI__DEMO__PATH=agent):
             task = await site.submit("anything")
             await site.until_task(task, "waits", _waits)
@@ -51,20 +46,3 @@ async def test_promise_10_a_full_disk_is_waited_out(site: Site, folder: str) -> 
 def _waits(task: Task) -> bool:
     assert task.status is not State.FAILED, task.failure
     return task.wait is not None and task.wait.reason == "retry"
-
-
-@contextmanager
-def _small_disk(folder: Path) -> Generator[Path]:
-    """A file system of 8 MiB at *folder*, full but for 40 KiB; the file that fills it."""
-    mount = shutil.which("mount")
-    assert mount is not None
-    command = [mount, "-t", "tmpfs", "-o", "size=8m,mode=700", "tmpfs", str(folder)]
-    if subprocess.run(command, capture_output=True, check=False).returncode != 0:
-        pytest.skip("this system refuses to mount a file system")
-    try:
-        filler = folder / ".filler"
-        filler.write_bytes(bytes(8 * _MIB - 40_960))
-        yield filler
-    finally:
-        unmount = shutil.which("umount") or "umount"
-        subprocess.run([unmount, "-l", str(folder)], check=True)

@@ -78,7 +78,10 @@ def _argv(pid: int | None) -> str:
     return command_line.read_text(encoding="utf-8") if command_line.exists() else ""
 
 
-async def test_promise_6a_killed_server_keeps_every_acknowledged_write(tmp_path: Path) -> None:
+@pytest.mark.parametrize("fsync", ["always", "everysec"])
+async def test_promise_6a_killed_server_keeps_every_acknowledged_write(
+    tmp_path: Path, fsync: str
+) -> None:
     """
     After `kill -9` amid writes, the restarted server has each write it answered, at the same URL.
     """
@@ -86,6 +89,7 @@ async def test_promise_6a_killed_server_keeps_every_acknowledged_write(tmp_path:
         url = server.url
         acknowledged: list[str] = []
         async with connect(url, role="blocking") as client, asyncio.TaskGroup() as tasks:
+            await client.config_set("appendfsync", fsync)
             tasks.create_task(_kill_when(server, lambda: len(acknowledged) >= 200))
             await _push_until_cut(client, acknowledged)
         status = await server.wait_ended()
