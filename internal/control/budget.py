@@ -105,8 +105,8 @@ def find_used_up(budget: Budget, used: Used) -> Standing | None:
 
 
 def to_warn(all_: Iterable[Standing], share: float) -> list[Standing]:
-    """Those of which *share* is used, and not yet all."""
-    return [row for row in all_ if not row.is_exceeded and row.used >= share * row.limit]
+    """Those of which *share* is used: a step over both marks is told as a warning, too."""
+    return [row for row in all_ if row.used >= share * row.limit]
 
 
 def members_of(standing: Standing) -> dict[str, object]:

@@ -1,5 +1,8 @@
 """A registry and a resolver over one client, and short ways to use them."""
 
+# redis-py leaves its **kwargs untyped.
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -53,6 +56,16 @@ class Desk:
 
     def resolver(self, environment: Mapping[str, str] | None = None) -> KeyResolver:
         return KeyResolver(self.store, self.box, self.clock, environment or {})
+
+    async def next_millisecond(self) -> None:
+        """Return once Redis' clock shows another one: keys are in the order of their creation."""
+        first = await self._millisecond()
+        while await self._millisecond() == first:
+            pass
+
+    async def _millisecond(self) -> tuple[int, int]:
+        seconds, micros = await self.redis.time()
+        return seconds, micros // 1000
 
     async def add(
         self,

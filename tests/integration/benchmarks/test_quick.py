@@ -12,8 +12,10 @@ import pytest
 _ROOT = Path(__file__).parents[3]
 _LIMIT_SECONDS = 110
 _GROUPS = (
-    ("recovery", "webhooks", "publish", "peers", "losses"),
-    ("submit", "claim", "lives", "start", "isolation", "sse", "output", "memory", "keys"),
+    ("recovery", "webhooks", "publish"),
+    ("peers", "losses"),
+    ("submit", "claim", "lives", "start", "isolation"),
+    ("sse", "output", "memory", "keys"),
 )
 
 

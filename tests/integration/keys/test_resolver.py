@@ -167,6 +167,7 @@ async def test_the_keys_for_a_model_have_an_order(desk: Desk) -> None:
     That named like its provider, then by age; what has expired is none of them.
     """
     await desk.add("b", "anthropic")
+    await desk.next_millisecond()
     await desk.add("a", "anthropic")
     await desk.add("old", "anthropic", expires_at=desk.clock.now() + timedelta(seconds=5))
     await desk.add("anthropic", "anthropic")

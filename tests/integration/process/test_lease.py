@@ -251,10 +251,11 @@ async def test_a_stopped_workers_tree_freezes_by_itself_and_thaws_later(
         owner.process.send_signal(signal.SIGCONT)
         owner.tell("lease 600")
         await until_counting(counter)
-        _, seconds = await owner.ask("frozen")
+        seconds = 0.0
+        while seconds == 0:  # the shim's word arrives behind the thaw; the test's own limit ends it
+            seconds = float((await owner.ask("frozen"))[1])
 
         assert stopped == "T"
-        assert float(seconds) > 0
 
 
 async def test_a_stopped_workers_tree_is_killed_after_the_grace(marker: str) -> None:

@@ -40,14 +40,14 @@ def test_a_limit_that_is_reached_is_exceeded(used: Used, exceeded: str | None) -
     assert (found.budget if found else None) == exceeded
 
 
-def test_a_warning_comes_from_a_share_on_and_not_when_all_is_used() -> None:
-    """Then something else is said."""
+def test_a_warning_comes_from_a_share_on_and_when_all_is_used_at_once() -> None:
+    """Whoever hears of the end has heard the warning."""
     rows = [
         Standing(budget=name, used=used, limit=10)
         for name, used in (("a", 7.9), ("b", 8), ("c", 10))
     ]
 
-    assert [row.budget for row in to_warn(rows, 0.8)] == ["b"]
+    assert [row.budget for row in to_warn(rows, 0.8)] == ["b", "c"]
 
 
 def test_a_task_is_tighter_than_its_policy_never_looser() -> None:
