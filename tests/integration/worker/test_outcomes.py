@@ -154,12 +154,14 @@ async def test_a_quota_that_does_not_come_soon_fails_the_run(site: Site, end: st
 async def test_two_workers_share_the_breaker_of_an_endpoint(site: Site) -> None:
     """Both stop sending runs there, tell why they wait, and all are done when it is back."""
     await register(site, "a")
-    back = int(time.time()) + 6
-    script = f"""[ "$(date +%s)" -lt {back} ] && fail_ "API Error: 529" ',"api_error_status":529'
-done_ ok"""
-    settings = cli(site, script)
+    settings = cli(site, "done_ ok")
 
     async with site.worker("a", **settings), site.worker("b", **settings):
+        back = int(time.time()) + 8  # from when the workers are there
+        away = (
+            f"""[ "$(date +%s)" -lt {back} ] && fail_ "API Error: 529" ',"api_error_status":529'"""
+        )
+        cli(site, f"{away}\ndone_ ok")
         tasks = [await submit(site) for _ in range(4)]
         gate = endpoint_key(HOST)
         await until("the breaker is open", lambda: _is_shut(site, gate))
