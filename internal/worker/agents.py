@@ -1,8 +1,8 @@
 """
-Second step of a run: the agent's process, watched until its end.
+Second step of a run: the agent's process, with what this worker has for it.
 
-Knows which CLIs this worker has. A run ends by itself, by one of its limits, or by its `Hold`; the
-process tree is gone when `run` returns.
+Knows which CLIs are here, and what of the environment is whose. The process tree is gone when `run`
+returns; `supervision` watches it until then.
 """
 
 from __future__ import annotations
@@ -21,32 +21,25 @@ from internal.agent.mcpconfig import programs_of
 from internal.agent.model import (
     AgentEvent,
     AgentRequest,
-    AgentResult,
-    Ending,
     ModelAccess,
     Probe,
     Reporting,
 )
-from internal.agent.run import AgentRun, RunOptions, run_agent
+from internal.agent.run import RunOptions, run_agent
 from internal.clock import Clock
-from internal.control.budget import TOOL_SECONDS, Standing
-from internal.control.escalation import Signal
 from internal.errors import CodeforgeError, disk_errors
 from internal.fault import fault_point
 from internal.process.errors import ExecutableMissing, NotExecutable
 from internal.process.isolation import Isolation
 from internal.process.leftovers import own_marker
 from internal.redact import Redactor
-from internal.task.event import from_agent, new_event
+from internal.task.event import new_event
 from internal.task.model import DEFAULT_TENANT, Claim, Task
 from internal.telemetry.collector import Collector
 from internal.telemetry.tracing import current_traceparent
-from internal.worker.directives import Courier
-from internal.worker.lease import Stop
-from internal.worker.repeats import Repeats
 from internal.worker.run import Run
 from internal.worker.spans import Observe, agent_span, tell_result, tool_spans
-from internal.worker.watchdog import LimitKind, watch
+from internal.worker.supervision import Ended, Supervision, WatchNumbers
 from internal.workspace.layout import Layout
 
 log = structlog.get_logger(__name__)
@@ -74,19 +67,6 @@ class AgentSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WatchNumbers:
-    """From when on what a run does is a signal."""
-
-    silence_seconds: int = 600
-    """A run that was given less ended as its client wanted."""
-    tool_seconds: int = 0
-    """The same for one call of a tool; 0: the deployment has no limit, so only clients have."""
-    repeats: int = 8
-    """Identical actions in a row of which a task is warned; twice as many end it. 0: never."""
-    slow_end_seconds: float = 8.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class HostSettings:
     """What all runs of this worker share. `environment` is the worker's own."""
 
@@ -94,19 +74,7 @@ class HostSettings:
     event_limits: EventLimits
     outage_grace_seconds: float
     home: str
-    watch: WatchNumbers = WatchNumbers()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
-    """How the agent ended; `stopped` says who ended it, None when it did by itself."""
-
-    result: AgentResult
-    stopped: Stop | LimitKind | Standing | None
-    log_tail: str
-    frozen_seconds: float = 0.0
-    repeated: tuple[str, int] | None = None
-    """The tool that was called again and again, and how often, when that ended the run."""
+    watch: WatchNumbers
 
 
 class AgentHost:
@@ -239,9 +207,9 @@ class AgentHost:
             tool_spans(options.redact) as observe,
         ):
             request = replace(request, reporting=_reporting(collector, run.claim.task))
-            repeats = self._repeats(run, options)
-            watched = replace(options, observe=_all(run.spending.see, repeats.see, observe))
-            ended = await self._run(agent, request, run, watched, repeats)
+            watch = Supervision(run, self._settings.watch, self._clock, redact=options.redact)
+            seen = _all(run.spending.see, watch.repeats.see, observe)
+            ended = await self._run(agent, request, run, replace(options, observe=seen), watch)
             tell_result(current, ended.result)
             return ended
 
@@ -251,13 +219,13 @@ class AgentHost:
         request: AgentRequest,
         run: Run,
         options: RunOptions,
-        repeats: Repeats,
+        watch: Supervision,
     ) -> Ended:
         try:
             async with run_agent(agent, request, options, clock=self._clock) as started:
                 self._say_started(agent, request, run)
                 fault_point("agent_started")
-                ended = await self._watch(started, run, repeats)
+                ended = await watch.until_ended(started)
                 if started.speech.is_deaf and ended.stopped is None:
                     self._deaf.add(agent.name)  # no other run waits for it
                 return ended
@@ -270,104 +238,6 @@ class AgentHost:
         if tenant == DEFAULT_TENANT:
             return whole
         return {name: value for name, value in whole.items() if name not in agent.credential_names}
-
-    def _repeats(self, run: Run, options: RunOptions) -> Repeats:
-        def warn(tool: str, times: int) -> None:
-            run.signals.note(Signal.REPEATS, tool=options.redact(tool), times=times)
-
-        return Repeats(self._settings.watch.repeats, warn)
-
-    async def _watch(self, started: AgentRun, run: Run, repeats: Repeats) -> Ended:
-        run.hold.attach(started.process.hold_lease)
-        run.spending.begin(started)
-        decided: asyncio.Future[Stop | LimitKind | Standing] = (
-            asyncio.get_running_loop().create_future()
-        )
-        guard = asyncio.create_task(self._guard(started, run, decided, repeats))
-        courier = Courier(started, run)
-        carrying = asyncio.create_task(courier.run())
-        try:
-            on_answer = run.on_answer
-            async for event in started.events():
-                if on_answer is not None and started.has_answered:
-                    await on_answer()
-                    on_answer = None
-                run.recorder.add(from_agent(event))
-                await run.recorder.room()
-            result = await started.result()
-            await courier.conclude(carrying)
-            run.spending.settle(result.usage)
-        finally:
-            carrying.cancel()
-            run.hold.detach()
-            guard.cancel()  # an ending that has begun goes on without it
-            await asyncio.wait({guard})
-        stopped = decided.result() if decided.done() else None
-        if stopped is None and result.ending is Ending.STOPPED:
-            stopped = Stop.OUTAGE  # the shim's own timer: nobody had renewed the lease
-        self._note_end(started, run, stopped, result)
-        return Ended(
-            result=result,
-            stopped=stopped,
-            log_tail=started.stderr_tail,
-            frozen_seconds=started.process.frozen_seconds(),
-            repeated=repeats.reached.result() if stopped is LimitKind.REPEATS else None,
-        )
-
-    def _note_end(
-        self,
-        started: AgentRun,
-        run: Run,
-        stopped: Stop | LimitKind | Standing | None,
-        result: AgentResult,
-    ) -> None:
-        if stopped is LimitKind.SILENCE:
-            seconds = run.limits.silence_seconds
-            counts = seconds >= self._settings.watch.silence_seconds
-            run.signals.note(Signal.SILENCE, counts=counts, seconds=seconds)
-        if isinstance(stopped, Standing) and stopped.budget == TOOL_SECONDS:
-            counts = 0 < self._settings.watch.tool_seconds <= stopped.limit
-            run.signals.note(Signal.STUCK_TOOL, counts=counts, seconds=stopped.limit)
-        if stopped is None and not result.told_result:
-            run.signals.note(Signal.NO_RESULT)
-        if started.process.survivors:
-            run.signals.note(Signal.SURVIVORS, processes=started.process.survivors)
-
-    async def _guard(
-        self,
-        started: AgentRun,
-        run: Run,
-        decided: asyncio.Future[Stop | LimitKind | Standing],
-        repeats: Repeats,
-    ) -> None:
-        """Wait for a reason to end the agent, say it, and end the agent."""
-        watching = asyncio.create_task(watch(started.process, run.limits, self._clock))
-        spending = asyncio.create_task(run.spending.watch())
-        first: set[asyncio.Future[Any]] = {watching, spending, run.hold.stopped, repeats.reached}
-        try:
-            await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            watching.cancel()
-            spending.cancel()
-        reason = _first(run.hold.stopped, watching, spending)
-        decided.set_result(reason)
-        word = reason.budget if isinstance(reason, Standing) else reason.value
-        log.info("agent.ending", reason=word)
-        if reason in {Stop.FENCED, Stop.OUTAGE}:
-            await started.process.kill()
-        elif reason is Stop.PAUSE:
-            await started.interrupt(reason.value)
-        else:
-            await self._end(started, run, word)
-
-    async def _end(self, started: AgentRun, run: Run, reason: str) -> None:
-        began = self._clock.monotonic()
-        try:
-            await started.process.end(reason)
-        finally:  # the run does not wait for this when nothing is left
-            took = self._clock.monotonic() - began
-            if took > self._settings.watch.slow_end_seconds:
-                run.signals.note(Signal.SLOW_END, seconds=round(took, 1))
 
     def _say_started(self, agent: Agent, request: AgentRequest, run: Run) -> None:
         probe = self._probes.get(agent.name)
@@ -403,19 +273,6 @@ class AgentHost:
 
     def _of(self, name: str) -> AgentSettings:
         return self._configured.get(name, AgentSettings())
-
-
-def _first(
-    stopped: asyncio.Future[Stop],
-    watching: asyncio.Future[LimitKind],
-    spending: asyncio.Future[Standing],
-) -> Stop | LimitKind | Standing:
-    """Of those that are done; what was asked for goes before what was measured."""
-    if stopped.done():
-        return stopped.result()
-    if watching.done():
-        return watching.result()
-    return spending.result() if spending.done() else LimitKind.REPEATS
 
 
 def _all(*observers: Observe | None) -> Observe:

@@ -21,7 +21,6 @@ from internal.task.event import new_event
 from internal.task.model import Failure, Outcome
 from internal.telemetry.tracing import span
 from internal.worker import failure as failures
-from internal.worker.agents import Ended
 from internal.worker.keep import keep_work
 from internal.worker.lease import Stop
 from internal.worker.prepare import Prepared
@@ -29,6 +28,7 @@ from internal.worker.report import End, HandBack, Suspended
 from internal.worker.retries import Retries
 from internal.worker.run import Run
 from internal.worker.stopping import Stopped, until_stopped
+from internal.worker.supervision import Ended, EndedBy
 from internal.worker.watchdog import LimitKind
 from internal.workspace.manager import Workspaces
 
@@ -92,7 +92,7 @@ class Endings:
     def early(
         self,
         run: Run,
-        reason: Stop | LimitKind | Standing,
+        reason: EndedBy,
         outcome: Outcome | None = None,
         ended: Ended | None = None,
     ) -> End:

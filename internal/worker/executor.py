@@ -31,7 +31,7 @@ from internal.task.state import State
 from internal.telemetry import semconv
 from internal.telemetry.tracing import span
 from internal.worker.admission import Admission, Admitted
-from internal.worker.agents import AgentHost, Ended
+from internal.worker.agents import AgentHost
 from internal.worker.budgets import Budgets
 from internal.worker.endings import Endings
 from internal.worker.lease import Hold, Stop
@@ -44,6 +44,7 @@ from internal.worker.run import Run
 from internal.worker.secrets import Secrets, SecretSource
 from internal.worker.signals import Signals
 from internal.worker.stopping import Stopped, until_stopped
+from internal.worker.supervision import Ended
 from internal.worker.verdict import Judge
 from internal.worker.watchdog import Limits
 from internal.workspace.manager import Workspaces

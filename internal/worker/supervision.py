@@ -28,7 +28,7 @@ from internal.worker.watchdog import LimitKind, watch
 
 log = structlog.get_logger(__name__)
 
-Reason = Stop | LimitKind | Standing
+EndedBy = Stop | LimitKind | Standing
 """What ended an agent that did not end by itself."""
 
 
@@ -50,7 +50,7 @@ class Ended:
     """How the agent ended; `stopped` says who ended it, None when it did by itself."""
 
     result: AgentResult
-    stopped: Reason | None
+    stopped: EndedBy | None
     log_tail: str
     frozen_seconds: float = 0.0
     repeated: tuple[str, int] | None = None
@@ -67,7 +67,7 @@ class Supervision:
         self._numbers = numbers
         self._clock = clock
         self._redact = redact
-        self._decided: asyncio.Future[Reason] = asyncio.get_running_loop().create_future()
+        self._decided: asyncio.Future[EndedBy] = asyncio.get_running_loop().create_future()
         self.repeats = Repeats(numbers.repeats, self._note_repeats)
 
     async def until_ended(self, started: AgentRun) -> Ended:
@@ -144,7 +144,7 @@ class Supervision:
     def _note_repeats(self, tool: str, times: int) -> None:
         self._run.signals.note(Signal.REPEATS, tool=self._redact(tool), times=times)
 
-    def _note_end(self, started: AgentRun, stopped: Reason | None, result: AgentResult) -> None:
+    def _note_end(self, started: AgentRun, stopped: EndedBy | None, result: AgentResult) -> None:
         signals = self._run.signals
         if stopped is LimitKind.SILENCE:
             seconds = self._run.limits.silence_seconds
@@ -163,7 +163,7 @@ def _first(
     stopped: asyncio.Future[Stop],
     watching: asyncio.Future[LimitKind],
     spending: asyncio.Future[Standing],
-) -> Reason:
+) -> EndedBy:
     """Of those that are done; what was asked for goes before what was measured."""
     if stopped.done():
         return stopped.result()

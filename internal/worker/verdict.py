@@ -24,12 +24,12 @@ from internal.ids import random_token
 from internal.task.judgement import Judgement
 from internal.task.queue import TaskQueue
 from internal.worker.admission import Admitted
-from internal.worker.agents import Ended
 from internal.worker.failure import of_agent
 from internal.worker.patience import until_written
 from internal.worker.report import HandBack
 from internal.worker.retries import warn
 from internal.worker.run import Run
+from internal.worker.supervision import Ended
 
 log = structlog.get_logger(__name__)
 

@@ -35,7 +35,7 @@ from internal.task.facts import run_facts
 from internal.task.ops import OpKind
 from internal.task.queue import BeatReply, Lane, TaskQueue, heartbeat
 from internal.worker.admission import Admission
-from internal.worker.agents import AgentHost, AgentSettings, HostSettings, WatchNumbers
+from internal.worker.agents import AgentHost, AgentSettings, HostSettings
 from internal.worker.alone import AloneStarter
 from internal.worker.budgets import Budgets
 from internal.worker.control import ControlLoop
@@ -45,6 +45,7 @@ from internal.worker.lease import Heartbeat
 from internal.worker.ops import Answer, DiffReader, OpsLoop
 from internal.worker.pool import EitherRunner, Pool, Runner
 from internal.worker.secrets import SecretSource
+from internal.worker.supervision import WatchNumbers
 from internal.workspace.quota import DiskQuota
 from internal.workspace.sweep import Ask
 

@@ -25,7 +25,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from internal.agent.model import AgentRequest, AgentResult, Ending, Usage
 from internal.git.model import Changes, Diff
@@ -34,7 +34,8 @@ from internal.task import diffstore
 from internal.task.event import new_event
 from internal.task.model import Claim, Outcome, Work
 from internal.task.pullrequest import Published
-from internal.worker.agents import AgentHost, Ended
+from internal.worker import agents
+from internal.worker.agents import AgentHost
 from internal.worker.keep import keep_work
 from internal.worker.lease import Hold, Stop
 from internal.worker.patience import until_written
@@ -44,6 +45,11 @@ from internal.worker.recorder import Recorder
 from internal.worker.run import Run
 from internal.workspace.manager import Mode, OpenWorkspace
 from tests.support.chaos_round.ledger import Ledger
+
+if TYPE_CHECKING:
+    from internal.worker.supervision import Ended
+else:
+    Ended = agents.Ended  # also in a worker from an earlier commit, which has no supervision
 
 LABEL = "agent"
 IN_PROCESS = "in-process"

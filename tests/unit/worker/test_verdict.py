@@ -11,9 +11,9 @@ from internal.agent.model import AgentResult, Ending, Fault
 from internal.control.outcome import OutcomeRules
 from internal.task.queue import TaskQueue
 from internal.worker.admission import Admitted
-from internal.worker.agents import Ended
 from internal.worker.lease import Stop
 from internal.worker.secrets import Secrets
+from internal.worker.supervision import Ended
 from internal.worker.verdict import Judge, Verdict
 from internal.worker.watchdog import LimitKind
 
