@@ -17,7 +17,7 @@ from tests.support.chaos_round.ground import BatchPlan, Ground, open_ground
 from tests.support.chaos_round.judge import Verdict, expected_hooks, judge
 from tests.support.chaos_round.ledger import read_ledger
 from tests.support.chaos_round.plan import TaskPlan, plan_strikes, plan_tasks
-from tests.support.chaos_round.rest import secrets_left, what_is_left
+from tests.support.chaos_round.rest import secrets_left, what_is_left, whole_world
 from tests.support.chaos_round.strikes import Striker
 from tests.support.chaos_round.submitting import Places
 
@@ -84,7 +84,7 @@ async def run_batch(plan: BatchPlan, kept: Path) -> BatchResult:
         watch.lap("starting")
         unfinished = await _torture(ground, book, strikes, watch)
         wrong = await _come_to_rest(ground, book, watch)
-        world = await ground.site.world()
+        world = await whole_world(ground.site)
         verdict = judge(world, read_ledger(ground.ledgers), book)
         verdict.lost += unfinished
         verdict.wrong += wrong
@@ -112,40 +112,48 @@ async def _torture(ground: Ground, book: Book, striker: Striker, watch: Stopwatc
         real_percent=plan.real_percent,
         with_dedup=plan.old_tree is None,  # a worker of before knows no such keys
     )
-    lives = await _begin_all(clients, tasks, at_once=plan.at_once)
-    calm.set()
-    await striking
-    watch.lap("under faults")
+    lives: list[asyncio.Task[None]] = []
     try:
-        _, late = await asyncio.wait(lives, timeout=_SETTLE_SECONDS)
-        for life in late:
-            life.cancel()
-        ended = await asyncio.gather(*lives, return_exceptions=True)
-        broken = [error for error in ended if isinstance(error, Exception)]
-        book.wrong += [f"a client broke: {''.join(format_exception(error))}" for error in broken]
-        return await _describe(ground, clients.watch.unfinished) if late else []
+        is_stuck = not await _begin_all(clients, tasks, lives, at_once=plan.at_once)
+        calm.set()
+        await striking
+        watch.lap("under faults")
+        _, late = await asyncio.wait(lives, timeout=0 if is_stuck else _SETTLE_SECONDS)
+        unfinished = await _describe(ground, clients.watch.unfinished) if late else []
     finally:
+        for task in (watching, striking, *lives):
+            task.cancel()
+        ended = await asyncio.gather(*lives, return_exceptions=True)
         watch.lap("until all ended")
-        watching.cancel()
         await clients.close()
+    broken = [error for error in ended if isinstance(error, Exception)]
+    book.wrong += [f"a client broke: {''.join(format_exception(error))}" for error in broken]
+    return unfinished
 
 
 async def _begin_all(
-    clients: Clients, tasks: Sequence[TaskPlan], *, at_once: int
-) -> list[asyncio.Task[None]]:
-    """Begin each as soon as there is room; returns when the last one began."""
+    clients: Clients,
+    tasks: Sequence[TaskPlan],
+    lives: list[asyncio.Task[None]],
+    *,
+    at_once: int,
+) -> bool:
+    """Begin each as soon as there is room; False when none of those begun comes to its end."""
     room = asyncio.Semaphore(at_once)
-    lives: list[asyncio.Task[None]] = []
     for plan in tasks:
-        await room.acquire()
+        try:
+            async with asyncio.timeout(_SETTLE_SECONDS):
+                await room.acquire()
+        except TimeoutError:
+            return False
         life = asyncio.create_task(clients.live(plan))
         life.add_done_callback(lambda _: room.release())
         lives.append(life)
-    return lives
+    return True
 
 
 async def _describe(ground: Ground, unfinished: Sequence[tuple[str, str]]) -> list[str]:
-    world = await ground.site.world()
+    world = await whole_world(ground.site)
     said: list[str] = []
     for tenant, task in unfinished:
         events = world.events(f"{tenant}/{task}")[-_LAST_EVENTS:]
@@ -156,7 +164,7 @@ async def _describe(ground: Ground, unfinished: Sequence[tuple[str, str]]) -> li
 async def _come_to_rest(ground: Ground, book: Book, watch: Stopwatch) -> list[str]:
     """Wait for the last webhooks, let all workers leave, and look what is left; what is wrong."""
     hooks = ground.hooks
-    wanted = expected_hooks(await ground.site.world(), book)
+    wanted = expected_hooks(await whole_world(ground.site), book)
     await hooks.until(wanted, seconds=_HOOKS_SECONDS)
     watch.lap("until all were told")
     missing = wanted - hooks.bodies.keys()

@@ -15,6 +15,7 @@ from random import Random
 import httpx2
 
 from internal.errors import CodeforgeError, Conflict
+from internal.rdb.cancellation import end_if_cancelled
 from internal.task.model import Tenant
 from internal.task.pullrequest import PullRequestOptions
 from internal.task.state import FINISHED
@@ -93,6 +94,7 @@ class Clients:
         tenant = Tenant(task.plan.tenant)
         while True:
             await asyncio.sleep(_REST_SECONDS)
+            end_if_cancelled()
             if await self._try("resume", lambda: self._service.resume(tenant, task.id)):
                 return
             try:

@@ -86,6 +86,7 @@ async def open_ground(plan: BatchPlan) -> AsyncGenerator[Ground]:
             "CODEFORGE_LOGGING__LEVEL": "warning",
         }
         ledger = Ledger(ledgers)
+        stack.callback(ledger.close)
         fleet = Fleet(await _places(stack, plan, site, directory), ledger.write)
         stack.push_async_callback(fleet.close)
         await fleet.start()

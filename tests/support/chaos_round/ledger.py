@@ -47,6 +47,9 @@ class Ledger:
         line = {"kind": kind, "at": when, "pid": os.getpid(), "members": members}
         os.write(self._file, json.dumps(line).encode() + b"\n")
 
+    def close(self) -> None:
+        os.close(self._file)
+
 
 def read_ledger(directory: Path) -> list[Line]:
     """What all processes wrote, by time."""

@@ -13,6 +13,7 @@ import httpx2
 from redis.exceptions import RedisError
 
 from internal.errors import Conflict, Unavailable
+from internal.rdb.cancellation import end_if_cancelled
 from internal.task.model import Dedup, DedupPolicy, Priority, TaskConfig, TaskSpec, Tenant
 from tests.support.chaos_round import seams
 from tests.support.chaos_round.book import Accepted, Book
@@ -70,6 +71,7 @@ class Submitter:
         self, make: Callable[[TaskPlan], Awaitable[str | None]], plan: TaskPlan
     ) -> str | None:
         while True:
+            end_if_cancelled()
             try:
                 return await make(plan)
             except AWAY:

@@ -8,6 +8,7 @@ from random import Random
 
 import httpx2
 
+from internal.rdb.cancellation import end_if_cancelled
 from tests.support.chaos_round.book import Book
 
 _PAUSE_SECONDS = 0.2
@@ -24,6 +25,7 @@ async def view(
 ) -> None:
     """Add to *seen* what is sent, number and envelope, until the stream says that it is done."""
     while True:
+        end_if_cancelled()
         book.calls["view"] += 1
         last = {"Last-Event-ID": str(seen[-1][0])} if seen else {}
         url = f"{random.choice(servers)}/api/v1/tasks/{task}/stream"

@@ -6,6 +6,7 @@ import asyncio
 
 from redis.exceptions import RedisError
 
+from internal.rdb.cancellation import end_if_cancelled
 from internal.task.model import Tenant
 from internal.task.service import TaskService
 from internal.task.state import FINISHED, State
@@ -35,6 +36,7 @@ class Watch:
         """The loop; an outage is waited out."""
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
+            end_if_cancelled()
             try:
                 await self._look()
             except (RedisError, OSError):
