@@ -60,14 +60,14 @@ def secrets_left(directory: Path) -> list[str]:
 async def _look(site: Site, *, is_mixed: bool) -> list[str]:
     try:
         await site.core.queue.reap(home_grace_seconds=60)
-        leaked = await leaked_keys(site.core.redis)
+        leaked = set(await leaked_keys(site.core.redis)) - {site.core.keys.gates_shut()}
         world = _without_shut_gates(await whole_world(site))
         if is_mixed:
             _forget_new_fields(world)
         check_at_rest(world)
     except (AssertionError, *AWAY) as error:
         return [f"not at rest: {error}"]
-    left = [f"key {key} is left" for key in leaked]
+    left = [f"key {key} is left" for key in sorted(leaked)]
     left += [f"webhook {name} waits" for name in world.get("outbox")]
     markers = [f"CODEFORGE_RUN={site.home_id(home)}." for home in _homes(site)]
     alive = [line for marker in markers for line in processes_with(marker)]
