@@ -42,7 +42,7 @@ _NUMBERS = (
     *("seq", "batch", "attempt", "lost", "retries", "iteration", "iterations_used", "pr_number"),
     "ran",
 )
-_OF_A_RUN = (
+OF_A_RUN = (
     "spent",
     *("token", "worker", "claim", "batch", "pushing", "cancel", "prev", "lost_work", "pr_options"),
     *("pause", "ran", "ran_usage", "judged", "listens", "told", "heard"),
@@ -155,7 +155,7 @@ def _check_places(world: World) -> None:
         found = places.get(ref, [])
         if State(task["status"]) in FINISHED:
             assert not found, f"{ref} is finished and stands in {found}"
-            left = [name for name in _OF_A_RUN if name in task]
+            left = [name for name in OF_A_RUN if name in task]
             assert not left, f"{ref} is finished and has {left}"
         elif "token" in task:
             assert found == ["lease"], f"{ref} is leased and stands in {found}"
