@@ -107,6 +107,8 @@ class Place:
     environment: Mapping[str, str]
     network: Network
     log: Path
+    is_of_before: bool = False
+    """Its processes are of another version, with bugs that are mended since."""
     pid: int = 0
     ended: asyncio.Future[int] | None = None
     is_paused: bool = False
@@ -183,7 +185,7 @@ class Fleet:
             await self._fill(place)
 
     def _count_exit(self, place: Place, status: int) -> None:
-        if status in {-signal.SIGKILL, REDIS_AWAY}:
+        if status in {-signal.SIGKILL, REDIS_AWAY} or place.is_of_before:
             return
         if status != 0 or not place.is_leaving:
             self.exits[f"{place.role} ended with {status}"] += 1

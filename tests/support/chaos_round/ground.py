@@ -117,7 +117,8 @@ async def _places(
         url = urlsplit(site.redis_url)
         network = await stack.enter_async_context(network_before(url.path))
         variables = {"REDIS__URL": f"redis://:{url.password}@127.0.0.1:{network.port}/0"}
-        nursery: Nursery = old if number % 2 and not is_server else new
+        is_of_before = old is not new and number % 2 == 1 and not is_server
+        nursery: Nursery = old if is_of_before else new
         home = f"server-{number}" if is_server else f"home-{number // 2}"
         environment = site.environment(home, **variables)
         if is_server:
@@ -134,6 +135,7 @@ async def _places(
                 environment=environment,
                 network=network,
                 log=directory / f"place-{number}.log",
+                is_of_before=is_of_before,
             )
         )
     return places
