@@ -101,4 +101,6 @@ def _path(loc: tuple[int | str, ...]) -> str:
 def _words(error: ErrorDetails) -> str:
     words = _WORDS.get(error["type"])
     context: dict[str, Any] = error.get("ctx", {})
+    if context.get("min_length") == 1:
+        return "must not be empty"
     return error["msg"] if words is None else words.format(**context)

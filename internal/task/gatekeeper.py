@@ -31,7 +31,7 @@ class Stand(StrEnum):
     """Whether a task may pass now."""
 
     OPEN = "open"
-    CLOSED = "closed"
+    SHUT = "shut"
     HALF_OPEN = "half_open"
     """An `until` gate behind its time: one task may go, or has gone, ahead of the others."""
 
@@ -82,12 +82,12 @@ class Gatekeeper:
         args = [key, random_token(), tenant or ""]
         reply = await scripts.RELEASE(self._redis, [self._keys.prefix], args)
         if reply[0] == "missing":
-            raise NotFound("Nothing of this name is shut.")
+            raise NotFound("Nothing of this name is shut; GET /api/v1/control lists what is.")
 
 
 def _stand(row: dict[str, Any]) -> GateStand:
     room = row.get("room")
-    stand = Stand.CLOSED if room == 0 else Stand.OPEN
+    stand = Stand.SHUT if room == 0 else Stand.OPEN
     if row.get("since") is not None and row.get("opens") is None and row["until"] != "released":
         stand = Stand.HALF_OPEN
     return GateStand(

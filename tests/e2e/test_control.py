@@ -150,7 +150,7 @@ def test_a_packages_policy_shuts_a_breaker_and_an_operator_opens_it(
     unknown = deployment.run("control", "release", "breaker:agent:nobody")
 
     assert (waits["reason"], waits["gate"]) == ("breaker", "breaker:agent:demo")
-    assert any(line.startswith("breaker:agent:demo  closed") for line in shown), shown
+    assert any(line.startswith("breaker:agent:demo  shut") for line in shown), shown
     assert any(line.startswith("rate:agent:touchy") for line in shown), shown
     assert ended["status"] == "completed"
     assert unknown.returncode == 3

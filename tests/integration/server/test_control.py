@@ -41,7 +41,7 @@ async def test_a_shut_gate_is_shown_and_released(
 
     assert waiting["wait"] == {"reason": "breaker", "until": None, "gate": "hold:agent:demo"}
     assert [(gate["key"], gate["state"], gate["waiting"]) for gate in shown] == [
-        ("hold:agent:demo", "closed", 1)
+        ("hold:agent:demo", "shut", 1)
     ]
     assert (released.status_code, released.json()) == (200, {"scope": "hold:agent:demo"})
     assert again.status_code == 404

@@ -40,11 +40,11 @@ async def test_every_gate_that_says_something_is_listed(lab: Lab, keeper: Gateke
     now = await lab.now()
     assert list(seen) == sorted(seen)
     assert {key: (gate.stand, gate.waiting) for key, gate in seen.items()} == {
-        "breaker:agent:demo": (Stand.CLOSED, 0),
+        "breaker:agent:demo": (Stand.SHUT, 0),
         "budget:agent:demo": (Stand.OPEN, 0),
-        "hold:repo:b:r": (Stand.CLOSED, 0),
+        "hold:repo:b:r": (Stand.SHUT, 0),
         "rate:tenant:b": (Stand.OPEN, 0),
-        "repo:a:r": (Stand.CLOSED, 1),
+        "repo:a:r": (Stand.SHUT, 1),
     }
     assert (seen["repo:a:r"].held, seen["repo:a:r"].limit) == (1, 1)
     assert seen["rate:tenant:b"].limit == 5

@@ -38,7 +38,7 @@ BAD: list[tuple[str, dict[str, Any], str, str]] = [
     ("user", {"repo_url": "https://u@example.com/o/r"}, "repo_url", "access_token"),
     ("local", {"repo_url": "file:///srv/r.git"}, "repo_url", "git.allow_local"),
     ("host", {"repo_url": "https://other.org/o/r"}, "repo_url", "git.allow_hosts"),
-    ("prompt", {"prompt": ""}, "prompt", "must have at least 1 characters"),
+    ("prompt", {"prompt": ""}, "prompt", "must not be empty"),
     ("prompt", {"prompt": " \n\t"}, "prompt", "must not be blank"),
     ("prompt", {"prompt": "ü" * 102_401}, "prompt", "must have at most 102400 characters"),
     ("prompt", {"prompt": ["a"]}, "prompt", "must be a string"),
