@@ -18,11 +18,11 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from codeforge import render
 from codeforge.client import Client, Unreachable
 from codeforge.demo_deployment import DemoDeployment
 from codeforge.demo_repository import DemoFailed, make_repository
 from codeforge.demo_webhook import Receiver
+from codeforge.render_events import event_line
 
 Document = dict[str, Any]
 
@@ -146,7 +146,7 @@ class Story:
 
     def _follow(self, task: str, *, after: int) -> None:
         for event in self._client.follow(task, after=after):
-            render.event_line(self._console, event)
+            event_line(self._console, event)
         document = self._client.get(task)
         if document["status"] != "completed":
             raise DemoFailed(f"The task ended as {document['status']}: {document.get('error')}")

@@ -1,36 +1,25 @@
 """
-Events and tasks as lines for people: colours on a terminal, plain lines elsewhere.
+What a server answers as lines for people: colours on a terminal, plain lines elsewhere.
 
-Text that comes from agents is shown as text: control characters are replaced, markup is not
+Text that comes from others is shown as text: control characters are replaced, markup is not
 interpreted.
 """
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 from rich.console import Console
 from rich.text import Text
 
-Document = dict[str, Any]
-
-_STYLES = {
-    "completed": "bold green",
-    "pr_created": "bold green",
-    "failed": "bold red",
-    "running": "cyan",
-    "cloning": "cyan",
-}
-_WIDTH = 200
+from codeforge.plain import STYLES, Document, changes_in_words, clean, one_line
+from codeforge.render_events import event_line
 
 
 def task_line(console: Console, task: Document) -> None:
     """One line of a listing."""
     line = Text(f"{task['id']}  ")
-    line.append(f"{task['status']:<21}", style=_STYLES.get(task["status"], "yellow"))
-    line.append(f"{task['created_at'][:19]}Z  {_one_line(task['repo_url'], 50)}  ")
-    line.append(_one_line(task.get("current_prompt") or task["prompt"], 60), style="dim")
+    line.append(f"{task['status']:<21}", style=STYLES.get(task["status"], "yellow"))
+    line.append(f"{task['created_at'][:19]}Z  {one_line(task['repo_url'], 50)}  ")
+    line.append(one_line(task.get("current_prompt") or task["prompt"], 60), style="dim")
     console.print(line, soft_wrap=True, highlight=False)
 
 
@@ -40,14 +29,14 @@ def key_line(console: Console, key: Document) -> None:
     used = f"used {key['last_used_at'][:16]}Z" if key["last_used_at"] else "never used"
     place = [key["base_url"]] if key["base_url"] else []
     words = [key["name"], key["provider"], key["hint"], *place, *key["scope"], until, used]
-    console.print(_clean("  ".join(words)), soft_wrap=True, highlight=False, markup=False)
+    console.print(clean("  ".join(words)), soft_wrap=True, highlight=False, markup=False)
 
 
 def workspace_line(console: Console, workspace: Document) -> None:
     """One workspace on one line."""
     line = Text(f"{workspace['task_id']}  ")
     status = workspace["task_status"]
-    line.append(f"{status:<21}", style=_STYLES.get(status, "yellow"))
+    line.append(f"{status:<21}", style=STYLES.get(status, "yellow"))
     line.append(f"{workspace['size_mb']:>9.1f} MiB  used {workspace['last_used_at'][:16]}Z  ")
     line.append(workspace["home"], style="dim")
     console.print(line, soft_wrap=True, highlight=False)
@@ -59,7 +48,7 @@ def mcp_line(console: Console, server: Document) -> None:
     what = " ".join([started or server["url"], *server.get("args", ())])
     names = [*server.get("env_names", ()), *server.get("header_names", ())]
     words = [server["name"], what, *([" ".join(names)] if names else [])]
-    console.print(_clean("  ".join(words)), soft_wrap=True, highlight=False, markup=False)
+    console.print(clean("  ".join(words)), soft_wrap=True, highlight=False, markup=False)
 
 
 def token_line(console: Console, token: Document) -> None:
@@ -78,14 +67,14 @@ def gate_line(console: Console, gate: Document) -> None:
     words += [f"{gate['waiting']} waiting"] if gate["waiting"] else []
     words += [f"until {gate['until'][:19]}Z"] if "until" in gate else []
     words += [gate["why"]] if "why" in gate else []
-    console.print(_clean("  ".join(words)), soft_wrap=True, highlight=False, markup=False)
+    console.print(clean("  ".join(words)), soft_wrap=True, highlight=False, markup=False)
 
 
 def escalation_line(console: Console, escalated: Document) -> None:
     """One agent, repository or worker that has a level, on one line."""
     words = [escalated["scope"], escalated["level"], escalated["reason"]]
     words += [f"{escalated['signals']} signals", f"since {escalated['since'][:19]}Z"]
-    console.print(_clean("  ".join(words)), soft_wrap=True, highlight=False, markup=False)
+    console.print(clean("  ".join(words)), soft_wrap=True, highlight=False, markup=False)
 
 
 def pressure_line(console: Console, pressure: Document) -> None:
@@ -93,7 +82,7 @@ def pressure_line(console: Console, pressure: Document) -> None:
     words = [f"new work: {pressure['answer']}"]
     words += [pressure["cause"]] if pressure["cause"] != "none" else []
     words += [f"{pressure['runnable']} runnable", f"{pressure['slots']} slots"]
-    console.print(_clean("  ".join(words)), soft_wrap=True, highlight=False, markup=False)
+    console.print(clean("  ".join(words)), soft_wrap=True, highlight=False, markup=False)
 
 
 def breaker_line(console: Console, breaker: Document) -> None:
@@ -103,7 +92,7 @@ def breaker_line(console: Console, breaker: Document) -> None:
     words += [f"{breaker['slow']} slow"] if breaker["slow"] else []
     words += [f"until {breaker['until'][:19]}Z"] if "until" in breaker else []
     words += [breaker["why"]] if "why" in breaker else []
-    console.print(_clean("  ".join(words)), soft_wrap=True, highlight=False, markup=False)
+    console.print(clean("  ".join(words)), soft_wrap=True, highlight=False, markup=False)
 
 
 def budget_line(console: Console, budget: Document) -> None:
@@ -113,7 +102,7 @@ def budget_line(console: Console, budget: Document) -> None:
     words += [f"{budget['tokens']} tokens{of['tokens']}"]
     if budget["unpriced_tokens"]:
         words.append(f"{budget['unpriced_tokens']} unpriced")
-    console.print(_clean("  ".join(words)), soft_wrap=True, highlight=False, markup=False)
+    console.print(clean("  ".join(words)), soft_wrap=True, highlight=False, markup=False)
 
 
 _LIMITS = (("usd", "usd_limit"), ("tokens", "tokens_limit"))
@@ -124,7 +113,7 @@ def audit_line(console: Console, entry: Document) -> None:
     who = " ".join(part for part in (entry["token"], entry["address"]) if part)
     words = [entry["at"][:19] + "Z", who, entry["action"], entry["object"]]
     words += [f"{name}={value}" for name, value in entry["details"].items() if value is not None]
-    console.print(_clean("  ".join(words)), soft_wrap=True, highlight=False, markup=False)
+    console.print(clean("  ".join(words)), soft_wrap=True, highlight=False, markup=False)
 
 
 def endpoint_line(console: Console, endpoint: Document) -> None:
@@ -134,7 +123,7 @@ def endpoint_line(console: Console, endpoint: Document) -> None:
         state = f"off ({endpoint['disabled_reason']})"
     line = Text(f"{endpoint['id']}  ")
     line.append(f"{state:<14}", style="green" if state == "on" else "bold red")
-    line.append(f"{_clean(endpoint['url'])}  ")
+    line.append(f"{clean(endpoint['url'])}  ")
     line.append(" ".join(event.removeprefix("task.") for event in endpoint["events"]), style="dim")
     console.print(line, soft_wrap=True, highlight=False)
 
@@ -154,7 +143,7 @@ def letter_line(console: Console, letter: Document) -> None:
     line = Text(f"{letter['id']}  {letter['died_at'][:19]}Z  ")
     line.append(f"{letter['reason']:<16}", style="bold red")
     line.append(f"{letter['agent']}  {letter['repo_url']}  ")
-    line.append(_one_line(letter["message"], 80), style="dim")
+    line.append(one_line(letter["message"], 80), style="dim")
     console.print(line, soft_wrap=True, highlight=False)
 
 
@@ -172,17 +161,18 @@ def letter_page(console: Console, letter: Document) -> None:
 def task_page(console: Console, task: Document) -> None:
     """A whole task: the members a person asks for first."""
     usage, changes = task["usage_total"], task.get("changes_summary")
-    waits: Document = task.get("wait") or {}
+    waits: Document | None = task.get("wait")
     rows: list[tuple[str, str | None]] = [
         ("id", task["id"]),
         ("status", task["status"]),
         ("repository", task["repo_url"]),
         ("prompt", task.get("current_prompt") or task["prompt"]),
         ("iteration", str(task["iteration"])),
-        ("waits for", waits.get("reason")),
+        ("attempt", str(task["attempt"]) if task.get("attempt", 0) > 1 else None),
+        ("waits for", _wait(waits) if waits else None),
         ("error", task.get("error")),
         ("result", task.get("result")),
-        ("changes", _changes(changes) if changes else None),
+        ("changes", changes_in_words(changes) if changes else None),
         ("usage", _usage(usage)),
         ("pull request", task.get("pr_url")),
         ("not published", task.get("pr_error")),
@@ -193,90 +183,9 @@ def task_page(console: Console, task: Document) -> None:
     ]
     for name, value in rows:
         if value:
-            style = _STYLES.get(task["status"], "") if name == "status" else ""
-            line = Text.assemble((f"{name:>13}  ", "dim"), (_clean(value), style))
+            style = STYLES.get(task["status"], "") if name == "status" else ""
+            line = Text.assemble((f"{name:>13}  ", "dim"), (clean(value), style))
             console.print(line, soft_wrap=True, highlight=False)
-
-
-def event_line(console: Console, event: Document) -> None:
-    """One event as it happens; what says nothing to a person is left out."""
-    text = _tell(event)
-    if text is not None:
-        console.print(text, soft_wrap=True, highlight=False)
-
-
-_NOTES = frozenset({"waiting", "warning", "workspace_lost", "task_timeout", "escalation"})
-
-
-def _note(data: Document) -> str:
-    if "level" in data:
-        return f"{data.get('scope')} {data['level']} ({data.get('reason')})"
-    said = (data.get(name) for name in ("message", "reason", "kind", "home", "signal"))
-    return str(next((text for text in said if text), None))
-
-
-def _tell(event: Document) -> Text | None:  # noqa: PLR0911 -- one case for each event
-    data = event["data"]
-    match event["type"], event["event"]:
-        case "system", "state":
-            return Text(f"● {data['to']}", style=_STYLES.get(data["to"], "yellow"))
-        case "git", about:
-            return _tell_git(about, data)
-        case "system", "cli_started":
-            return Text(f"  {data['cli']} {data.get('version') or ''}".rstrip(), style="dim")
-        case "stream", "text":
-            return Text(_clean(data["text"]))
-        case "stream", "thinking":
-            return Text(_one_line(data["text"], _WIDTH), style="italic dim")
-        case "stream", "tool_use":
-            shown = _one_line(_arguments(data.get("input")), _WIDTH)
-            return Text(f"→ {_clean(data['name'])} {shown}", style="magenta")
-        case "stream", "tool_result":
-            style = "red" if data.get("is_error") else "dim"
-            return Text(f"← {_one_line(str(data.get('output', '')), _WIDTH)}", style=style)
-        case "stream", "error":
-            return Text(f"! {_one_line(data['message'], _WIDTH)}", style="red")
-        case "system", "task_failed":
-            return Text(f"✗ {_clean(data['error'])}", style="bold red")
-        case "result", "task_completed":
-            changes = data.get("changes_summary")
-            told = f"✓ {_changes(changes)}" if changes else "✓ no changes"
-            return Text(told, style="bold green")
-        case (("system" | "control"), about) if about in _NOTES:
-            return Text(f"  {about}: {_one_line(_note(data), _WIDTH)}", style="yellow")
-        case _:
-            return None
-
-
-def _tell_git(about: str, data: Document) -> Text | None:
-    match about:
-        case "clone_completed":
-            commit, mode = str(data["commit"])[:12], data["mode"]
-            return Text(f"  workspace at {commit} ({mode}, {data['ms']} ms)", style="dim")
-        case "push_started":
-            return Text(f"  pushing {_clean(data['branch'])}", style="dim")
-        case "pr_created":
-            verb = "updated" if data["updated"] else "opened"
-            return Text(f"✓ {verb} {_clean(data['pr_url'])}", style="bold green")
-        case "pr_failed":
-            return Text(f"✗ no pull request: {_clean(data['error'])}", style="bold red")
-        case _:
-            return None
-
-
-def _arguments(given: Document | None) -> str:
-    """What a tool was given; a single text without its name."""
-    values = list((given or {}).values())
-    if len(values) == 1 and isinstance(values[0], str):
-        return values[0]
-    return json.dumps(given, ensure_ascii=False)
-
-
-def _changes(changes: Document) -> str:
-    created, modified = changes["files_created"], changes["files_modified"]
-    return f"{created} created, {modified} modified, {changes['files_deleted']} deleted, " + str(
-        changes["diff_stats"]
-    )
 
 
 def _usage(usage: Document) -> str:
@@ -284,10 +193,9 @@ def _usage(usage: Document) -> str:
     return f"{tokens}, {usage['cost_usd']:.4f} USD, {usage['duration_seconds']:.1f} s"
 
 
-def _one_line(text: str, width: int) -> str:
-    flat = _clean(" ".join(text.split()))
-    return flat if len(flat) <= width else f"{flat[: width - 1]}…"
-
-
-def _clean(text: str) -> str:
-    return "".join(c if c.isprintable() or c in "\n\t" else "�" for c in text)
+def _wait(wait: Document) -> str:
+    """Why a task waits, where, and until when that is known."""
+    words = [wait["reason"]]
+    words += [f"at {wait['gate']}"] if wait.get("gate") else []
+    words += [f"until {wait['until'][:19]}Z"] if wait.get("until") else []
+    return " ".join(words)

@@ -18,6 +18,7 @@ from rich.console import Console
 from codeforge import render
 from codeforge.client import Client
 from codeforge.console import EXIT_FAILED, AsJson, Token, Url, connected, output, print_json
+from codeforge.render_events import event_line
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -325,7 +326,7 @@ def _follow(client: Client, task: str, *, after: int = 0, as_json: bool) -> None
         if as_json:
             print_json(event)
         else:
-            render.event_line(console, event)
+            event_line(console, event)
     document = client.get(task)
     if document["status"] == "failed":
         raise typer.Exit(EXIT_FAILED)

@@ -9,13 +9,14 @@ import pytest
 from rich.console import Console
 
 from codeforge import render
+from codeforge.render_events import event_line
 
 URL = "https://git.example.com/o/r/pull/7"
 
 
 def shown(type_: str, event: str, **data: Any) -> str:
     text = io.StringIO()
-    render.event_line(Console(file=text), {"type": type_, "event": event, "data": data})
+    event_line(Console(file=text), {"type": type_, "event": event, "data": data})
     return text.getvalue().strip()
 
 
@@ -99,3 +100,42 @@ def test_levels_and_pressure_take_a_line_each() -> None:
         "worker:w  isolate  slow_end  32 signals  since 2026-11-21T15:03:40Z",
         "new work: slow  queue  900 runnable  2 slots",
     ]
+
+
+@pytest.mark.parametrize(
+    ("event", "data", "line"),
+    [
+        ("paused", {}, "  paused"),
+        ("directive", {"text": "mind the tests"}, "  directive: mind the tests"),
+        ("budget_warning", {"budget": "max_tokens", "used": 80, "limit": 100}, "max_tokens 80 of"),
+        ("breaker_opened", {"breaker": "breaker:agent:demo"}, "breaker:agent:demo"),
+    ],
+)
+def test_whoever_follows_sees_what_control_does(
+    event: str, data: dict[str, Any], line: str
+) -> None:
+    """Also that what has nothing to add takes a line."""
+    assert line.strip() in shown("control", event, **data)
+
+
+def test_a_task_that_waits_says_where_and_until_when() -> None:
+    """The gate is what an operator would release."""
+    text = io.StringIO()
+    wait = {"reason": "breaker", "until": "2026-01-01T00:00:00Z", "gate": "breaker:agent:demo"}
+    usage = {"input_tokens": 0, "output_tokens": 0, "cost_usd": 0.0, "duration_seconds": 0.0}
+    task = {
+        "id": "1",
+        "status": "pending",
+        "repo_url": "r",
+        "prompt": "p",
+        "iteration": 1,
+        "usage_total": usage,
+        "created_at": "2026-01-01T00:00:00Z",
+        "wait": wait,
+        "attempt": 2,
+    }
+
+    render.task_page(Console(file=text), task)
+
+    assert "waits for  breaker at breaker:agent:demo until 2026-01-01T00:00:00Z" in text.getvalue()
+    assert "attempt  2" in text.getvalue()
