@@ -26,8 +26,9 @@ from internal.git.model import Changes
 from internal.ids import random_token
 from internal.rdb.client import connect_sync
 from internal.task.event import new_event
+from internal.task.heartbeat import BeatReply, heartbeat
 from internal.task.model import Claim, Outcome
-from internal.task.queue import BeatReply, Lane, TaskQueue, heartbeat
+from internal.task.queue import Lane, TaskQueue
 from internal.task.state import State
 from internal.worker.lease import Heartbeat, Hold
 from internal.worker.pool import Pool

@@ -2,7 +2,7 @@
 Between a task's Redis hash and the dataclasses: the one place that knows the field names.
 
 Everything in Redis is text; nested values are JSON. The scripts read some of these fields too
-(internal/task/lua/lib.lua).
+(internal/task/lua/lib).
 """
 
 from __future__ import annotations

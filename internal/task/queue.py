@@ -12,10 +12,9 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, cast
+from typing import Any
 
 from redis.asyncio import Redis
-from redis.client import Redis as SyncRedis
 
 from internal.agent.model import NO_USAGE, Usage
 from internal.control.gate import Gate, encode_gates
@@ -24,11 +23,8 @@ from internal.ids import random_token
 from internal.rdb.keys import Keys
 from internal.rdb.scripts import Script
 from internal.task import scripts
-from internal.task.codec import (
-    decode_options,
-    decode_task,
-    storable,
-)
+from internal.task.claimed import decode_claim
+from internal.task.codec import storable
 from internal.task.event import NewEvent, encode
 from internal.task.judgement import Judgement, judge_args
 from internal.task.model import Claim, Outcome
@@ -55,25 +51,6 @@ class CancelAccepted(Exception):  # noqa: N818 -- not an error: the run is to en
 
 class Held(Exception):  # noqa: N818 -- not an error: there is work, and it is for others
     """This worker is throttled or isolated; it is not to listen to the bells of others."""
-
-
-class Beat(StrEnum):
-    """What a heartbeat says about one claim."""
-
-    FENCED = "0"
-    RENEWED = "1"
-    CANCEL = "2"
-    PAUSE = "3"
-    DIRECTIVE = "4"
-    ESCALATED = "5"
-
-
-@dataclass(frozen=True, slots=True)
-class BeatReply:
-    """One heartbeat's answer: each claim by its token, and whether a task waits to run alone."""
-
-    claims: Mapping[str, Beat]
-    alone_waiting: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +122,8 @@ class TaskQueue:
             if reply[0] == "held":
                 raise Held
             if reply[0] == "task":
-                return _claim(dict(zip(reply[1][::2], reply[1][1::2], strict=True)), home, lane)
+                fields = dict(zip(reply[1][::2], reply[1][1::2], strict=True))
+                return decode_claim(fields, home=home, alone=lane is Lane.ALONE)
             await asyncio.sleep(0)
 
     async def advance(
@@ -416,57 +394,6 @@ class TaskQueue:
 
     async def _run_durable(self, script: Script, args: Sequence[str | bytes | int | float]) -> Any:
         return await script.durable(self._redis, [self._keys.prefix], args, replicas=self._replicas)
-
-
-def heartbeat(
-    redis: SyncRedis,
-    keys: Keys,
-    *,
-    worker: str,
-    home: str,
-    lease_seconds: float,
-    info: str,
-    claims: Sequence[tuple[str, str]],
-) -> BeatReply:
-    """
-    One heartbeat for all (ref, token) of a process, on the heartbeat thread's own client.
-
-    Raises redis-py's errors: the caller counts what went unanswered.
-    """
-    args: list[str | int] = [worker, home, int(lease_seconds * 1000), info]
-    for ref, token in claims:
-        args += [ref, token]
-    reply = cast(list[int], scripts.HEARTBEAT.sync(redis, [keys.prefix], args))
-    beats = {token: Beat(str(word)) for (_, token), word in zip(claims, reply[1:], strict=True)}
-    return BeatReply(claims=beats, alone_waiting=reply[0] == 1)
-
-
-def _claim(fields: dict[str, str], home: str, lane: Lane) -> Claim:
-    return Claim(
-        task=decode_task(fields),
-        token=fields["token"],
-        claim=fields["claim"],
-        worker=fields["worker"],
-        home=home,
-        attempt=int(fields["attempt"]),
-        access_token=fields.get("access_token"),
-        ai_api_key=fields.get("ai_api_key"),
-        mcp_servers=fields.get("mcp_servers"),
-        alone=lane is Lane.ALONE,
-        publish=fields.get("kind") == "publish",
-        pr_options=decode_options(fields.get("pr_options")),
-        traceparent=fields.get("traceparent"),
-        queued_seconds=_queued_seconds(fields),
-        lost_work=fields.get("lost_work") == "1",
-        ran_seconds=int(fields.get("ran", 0)) / 1000,
-    )
-
-
-def _queued_seconds(fields: Mapping[str, str]) -> float | None:
-    """Both times are Redis', so clocks that differ do no harm."""
-    if fields["attempt"] != "1":
-        return None
-    return (int(fields["started_at"]) - int(fields["since"])) / 1000
 
 
 def _judge(reply: list[Any]) -> list[Any]:

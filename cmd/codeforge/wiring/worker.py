@@ -32,8 +32,9 @@ from internal.process.isolation import Isolation
 from internal.process.leftovers import end_leftovers
 from internal.rdb.client import connect, connect_sync, unavailable
 from internal.task.facts import run_facts
+from internal.task.heartbeat import BeatReply, heartbeat
 from internal.task.ops import OpKind
-from internal.task.queue import BeatReply, Lane, TaskQueue, heartbeat
+from internal.task.queue import Lane, TaskQueue
 from internal.worker.admission import Admission
 from internal.worker.agents import AgentHost, AgentSettings, HostSettings
 from internal.worker.alone import AloneStarter

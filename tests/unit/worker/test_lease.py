@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from internal.task.heartbeat import Beat, BeatReply
 from internal.task.model import Claim
-from internal.task.queue import Beat, BeatReply
 from internal.worker.lease import Heartbeat, Stop
 from tests.support.a_task import a_task
 from tests.support.waiting import until
