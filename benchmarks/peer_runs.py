@@ -25,7 +25,7 @@ import yaml
 from benchmarks.programs import end
 from codeforge import runtime
 from internal.config.load import load_settings
-from internal.rdb.program import find_server
+from internal.rdb.program import find_server, launch_command, launch_environment, quoted
 
 _ROOT = Path(__file__).parents[1]
 _PROGRAMS = Path(__file__).parent / "peers"
@@ -139,12 +139,7 @@ async def open_ground(peer: Peer, *, fsync: bool, concurrency: int = 10) -> Asyn
     """
     with tempfile.TemporaryDirectory(prefix="codeforge-peer-") as name:
         directory, port = Path(name), _free_port()
-        server = await asyncio.create_subprocess_exec(
-            *(str(find_server()), "--port", str(port), "--bind", "127.0.0.1", "--save", ""),
-            *("--dir", name, "--appendonly", "yes", "--appendfsync", "always" if fsync else "no"),
-            stdout=DEVNULL,
-            stderr=DEVNULL,
-        )
+        server = await _start_server(directory, port, fsync=fsync)
         try:
             await _answers(port)
             ledger = directory / "ledger"
@@ -161,6 +156,25 @@ async def open_ground(peer: Peer, *, fsync: bool, concurrency: int = 10) -> Asyn
             )
         finally:
             await end(server)
+
+
+async def _start_server(directory: Path, port: int, *, fsync: bool) -> Process:
+    """A server that ends with this process, also when that is killed."""
+    server = await asyncio.create_subprocess_exec(
+        *launch_command(find_server()),
+        stdin=PIPE,
+        stdout=DEVNULL,
+        stderr=DEVNULL,
+        env=launch_environment(),
+    )
+    if server.stdin is None:
+        raise RuntimeError("it was started with a pipe")
+    server.stdin.write(
+        f'bind 127.0.0.1\nport {port}\nsave ""\ndir {quoted(directory)}\n'
+        f"appendonly yes\nappendfsync {'always' if fsync else 'no'}\n".encode()
+    )
+    server.stdin.close()
+    return server
 
 
 def _argv(peer: Peer) -> tuple[str, ...]:

@@ -14,8 +14,10 @@ what ran, outside of everything that is killed.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -26,6 +28,7 @@ REDIS_URL = f"redis://{REDIS_HOST}:{REDIS_PORT}/0"
 CONCURRENCY = int(os.environ.get("PEER_CONCURRENCY", "10"))
 SLOW_SECONDS = 0.02
 PAUSE_SECONDS = 0.005
+_PR_SET_PDEATHSIG = 1
 
 
 class _Counter:
@@ -77,7 +80,8 @@ def ended(number: int) -> None:
 def main(
     *, fill: Callable[[str, int], None], send: Callable[[int], None], work: Callable[[], None]
 ) -> None:
-    """Do what the command line says."""
+    """Do what the command line says, and end with whoever measures, also when that is killed."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     command, *arguments = sys.argv[1:]
     if command == "work":
         _counter.expected = int(arguments[0])
