@@ -162,7 +162,7 @@ class Keys:
         return f"{self.prefix}gates:shut"
 
     def gate_window(self, gate: str) -> str:
-        """hash: outcomes a breaker looks at, by slots, and failures in a row; TTL its window."""
+        """hash: outcomes a breaker looks at, by slot and tenant, and the row; TTL its window."""
         return f"{self.prefix}gate:{gate}:window"
 
     def breakers(self) -> str:

@@ -95,11 +95,10 @@ def count_open(breakers: Iterable[Breaker]) -> Mapping[str, int]:
 def _breaker(
     key: str, at: float, gate: Mapping[str, str], window: Mapping[str, str], now: int
 ) -> Breaker:
-    sums = {"calls": 0, "failed": 0, "slow": 0}
+    sums = {"calls": 0, "failed": 0, "slow": 0, "row": 0}
     for field, value in window.items():
-        name = field.rpartition(".")[2]
-        if name in sums:
-            sums[name] += int(value)
+        sums[field.partition(":")[0].rpartition(".")[2]] += int(value)
+    consecutive = sums.pop("row")
     until = gate.get("until", "")
     state = BreakerState.CLOSED
     if gate:
@@ -110,7 +109,7 @@ def _breaker(
         state=state,
         judged_at=from_millis(int(at)),
         **sums,
-        consecutive=int(window.get("row", 0)),
+        consecutive=consecutive,
         until=from_millis(int(until)) if until.isdigit() else None,
         since=from_millis(int(gate["since"])) if "since" in gate else None,
         why=gate.get("why"),

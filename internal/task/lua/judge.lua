@@ -4,9 +4,11 @@
 --       5 samples for breakers, as JSON [{key, class, failed, slow, window, minimum, failure_rate, slow_rate,
 --       consecutive, pause, longest_pause}], times in ms; 6 gates to shut, as JSON [{key, ms, why}]
 -- -> {'ok'} | {'dup'} | {'fenced'}
--- A breaker's window is the hash `gate:<key>:window`: `<begin of a slot in ms>.<calls|failed|slow>`, and `row`, the
--- failures in a row. While its gate is shut nothing counts; when it shuts or opens, it starts empty.
-local SLOTS, KNOWN_BREAKERS = 10, 200
+-- A breaker's window is the hash `gate:<key>:window`: `<begin of a slot in ms>.calls`, `<begin>.failed:<tenant>`,
+-- `<begin>.slow:<tenant>`, and `row:<tenant>`, its part of the failures in a row. While its gate is shut nothing counts;
+-- when it shuts or opens, it starts empty. A breaker is everybody's: no tenant counts for more than half of what opens
+-- it, so one alone cannot take an agent from the others; unless nobody else is there.
+local SLOTS, KNOWN_BREAKERS, DAY_MS = 10, 200, 86400000
 local t, op = read(ARGV[1], 'status', 'token', 'judged', 'seq'), ARGV[3]
 local works, samples, to_shut = cjson.decode(ARGV[4]), cjson.decode(ARGV[5]), cjson.decode(ARGV[6])
 if not t.f.token or t.f.token ~= ARGV[2] then return {'fenced'} end
@@ -42,39 +44,53 @@ local function trip(sample, times, why)
   tell('breaker_opened', sample.key, ',"why":' .. quote(why) .. ',"until":"' .. stamp(NOW + math.floor(pause)) .. '"')
 end
 
+local function add(by_tenant, tenant, count) by_tenant[tenant] = (by_tenant[tenant] or 0) + count end
+local function total(by_tenant)
+  local sum = 0
+  for _, count in pairs(by_tenant) do sum = sum + count end
+  return sum
+end
+
 -- The sums of the window with this sample in it; what is too old, or from another clock, leaves.
 local function counted(sample)
   local key, oldest = gate_key(sample.key, 'window'), NOW - sample.window
   local size = math.max(1, math.floor(sample.window / SLOTS))
   local slot = text(NOW - NOW % size)
-  local sums = {calls = 1, failed = sample.failed and 1 or 0, slow = sample.slow and 1 or 0}
+  local sums, gone = {calls = 1, failed = {}, slow = {}, row = {}}, {}
   local flat = redis.call('HGETALL', key)
-  local row, gone = 0, {}
   for i = 1, #flat, 2 do
-    local begin, name = string.match(flat[i], '^(%d+)%.(%a+)$')
-    if flat[i] == 'row' then row = tonumber(flat[i + 1])
-    elseif tonumber(begin) <= oldest or tonumber(begin) > NOW then gone[#gone + 1] = flat[i]
-    else sums[name] = sums[name] + tonumber(flat[i + 1]) end
+    local begin, name, tenant = string.match(flat[i], '^(%d*)%.?(%a+):?(.*)$')
+    local at, count = tonumber(begin), tonumber(flat[i + 1])
+    if name == 'row' and sample.failed then add(sums.row, tenant, count)
+    elseif not at or at <= oldest or at > NOW then gone[#gone + 1] = flat[i]
+    elseif name == 'calls' then sums.calls = sums.calls + count
+    else add(sums[name], tenant, count) end
   end
-  sums.row = sample.failed and row + 1 or 0
   if #gone > 0 then redis.call('HDEL', key, unpack(gone)) end
   redis.call('HINCRBY', key, slot .. '.calls', 1)
-  if sample.failed then redis.call('HINCRBY', key, slot .. '.failed', 1) end
-  if sample.slow then redis.call('HINCRBY', key, slot .. '.slow', 1) end
-  redis.call('HSET', key, 'row', text(sums.row))
+  for name, field in pairs({failed = sample.failed and slot .. '.failed:', slow = sample.slow and slot .. '.slow:',
+    row = sample.failed and 'row:'}) do
+    if field then
+      add(sums[name], t.tenant, 1)
+      redis.call('HINCRBY', key, field .. t.tenant, 1)
+    end
+  end
   redis.call('PEXPIRE', key, text(sample.window))
   return sums
 end
 
 local function verdict(sample, sums)
-  local function share(part, rate) return rate > 0 and sums.calls >= sample.minimum and part >= rate * sums.calls end
-  if sample.failed and sample.consecutive > 0 and sums.row >= sample.consecutive then
-    return text(sums.row) .. ' failures in a row'
+  local fair = redis.call('ZCOUNT', P .. 'tenants', NOW - DAY_MS, '+inf') > 1
+  local function reaches(by_tenant, needed)
+    local sum = 0
+    for _, own in pairs(by_tenant) do sum = sum + (fair and math.min(own, math.ceil(needed / 2)) or own) end
+    return needed > 0 and sum >= needed
   end
-  if sample.failed and share(sums.failed, sample.failure_rate) then
-    return text(sums.failed) .. ' of ' .. text(sums.calls) .. ' calls failed'
-  end
-  if sample.slow and share(sums.slow, sample.slow_rate) then return text(sums.slow) .. ' of ' .. text(sums.calls) .. ' calls were slow' end
+  local function share(part, rate) return sums.calls >= sample.minimum and reaches(part, rate * sums.calls) end
+  if sample.failed and reaches(sums.row, sample.consecutive) then return text(total(sums.row)) .. ' failures in a row' end
+  local of = ' of ' .. text(sums.calls) .. ' calls '
+  if sample.failed and share(sums.failed, sample.failure_rate) then return text(total(sums.failed)) .. of .. 'failed' end
+  if sample.slow and share(sums.slow, sample.slow_rate) then return text(total(sums.slow)) .. of .. 'were slow' end
 end
 
 local function weigh(sample)

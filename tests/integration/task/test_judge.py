@@ -16,6 +16,7 @@ from internal.control.quota import Shut
 from internal.errors import Fenced
 from internal.task.judgement import Judgement
 from internal.task.model import Claim, Reason
+from internal.task.queue import Lane
 from tests.support.queue_lab import Lab
 
 pytestmark = pytest.mark.live_keys
@@ -89,6 +90,31 @@ async def test_failures_in_a_row_open_a_breaker(lab: Lab) -> None:
     assert [e["breaker"] for e in told] == [AGENT]
     assert told[0]["why"] == "3 failures in a row"
     assert world.get("counters")["breakers_opened:agent"] == "1"
+
+
+@pytest.mark.parametrize("rule", [RULE, RATE_ONLY], ids=["row", "rate"])
+async def test_one_tenant_alone_takes_no_agent_from_the_others(lab: Lab, rule: BreakerRule) -> None:
+    """
+    An agent can be made to fail by what it is told: no tenant is more than half of what opens a
+    breaker, as long as somebody else was there within a day.
+    """
+    failure = replace(sample(failed=True), rule=rule)
+    await lab.create("other")
+    await lab.run(await lab.take())
+    for _ in range(20):
+        await lab.create("hostile")
+        await report(lab, await lab.take(), failure)
+    alone = await gate(lab)
+
+    for _ in range(20):
+        await lab.create("other")
+        claim = await lab.queue.claim(Lane.AGENT, worker="w", home="h")
+        if claim is None:
+            break
+        await report(lab, claim, failure)
+
+    assert not alone
+    assert (await gate(lab))["why"].endswith(("failures in a row", "calls failed"))
 
 
 async def test_a_share_of_failures_needs_enough_calls(lab: Lab) -> None:
