@@ -14,7 +14,9 @@ from collections.abc import Awaitable, Callable
 import structlog
 from redis.exceptions import RedisError
 
+from internal.errors import Unavailable
 from internal.fault import fault_point
+from internal.rdb.client import unavailable
 from internal.task.queue import TaskQueue
 
 log = structlog.get_logger(__name__)
@@ -45,23 +47,29 @@ class Reaper:
         while not stop.is_set():
             more = False
             try:
-                lost, promoted, more = await self._queue.reap(
-                    home_grace_seconds=self._home_grace_seconds, loss_rules=self._loss_rules
-                )
-                gone, more_events = await self._queue.trim_events(self._trim_share)
-                more = more or more_events
-            except (RedisError, OSError) as error:
+                with unavailable():
+                    more = await self._do_chores()
+                away = False
+            except (Unavailable, OSError) as error:
                 if not away:
                     log.warning("reaper.redis_away", error=str(error))
                 away = True
-            else:
-                away = False
-                if gone:
-                    log.warning("reaper.events_trimmed", events=gone)
-                if lost:
-                    log.warning("reaper.workers_lost", tasks=lost, promoted=promoted)
-                    fault_point("reaped")
+            except RedisError as error:  # of one task or key: the others go on with the next round
+                log.warning("reaper.refused", error=str(error))
             await wait_for(stop.wait, seconds=0 if more else PERIOD_SECONDS)
+
+    async def _do_chores(self) -> bool:
+        """Whether there is more to do now."""
+        lost, promoted, more = await self._queue.reap(
+            home_grace_seconds=self._home_grace_seconds, loss_rules=self._loss_rules
+        )
+        if lost:
+            log.warning("reaper.workers_lost", tasks=lost, promoted=promoted)
+            fault_point("reaped")
+        gone, more_events = await self._queue.trim_events(self._trim_share)
+        if gone:
+            log.warning("reaper.events_trimmed", events=gone)
+        return more or more_events
 
 
 async def wait_for(fact: Callable[[], Awaitable[object]], *, seconds: float) -> bool:

@@ -57,3 +57,30 @@ async def test_an_outage_is_waited_out_and_told_once(tmp_path: Path) -> None:
                 stop.set()
 
     assert said(logs) == ["reaper.redis_away"]
+
+
+async def test_a_document_that_is_broken_is_no_outage(lab: Lab) -> None:
+    """An operator looks for it; the chores of all others go on meanwhile."""
+    await lab.create()
+    broken = await lab.take()
+    document = lab.keys.task("default", broken.task.id)
+    since = await lab.redis.hget(document, "since")
+    await lab.redis.hdel(document, "since")
+    for _ in range(4):
+        await lab.sleep(3)
+        await lab.beat("w2", "h1", [])
+    stop = asyncio.Event()
+
+    with capture_logs() as logs:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(Reaper(lab.queue, home_grace_seconds=60).run(stop))
+            await until("it was refused", lambda: "reaper.refused" in said(logs))
+            stop.set()
+    await lab.redis.hset(document, "since", str(since))
+    await lab.sleep(61)  # a broken one is put off by a minute
+    for _ in range(4):
+        await lab.reap()
+        await lab.sleep(3)
+
+    assert "reaper.redis_away" not in said(logs)
+    assert "broken document" in str(logs[0]["error"])
