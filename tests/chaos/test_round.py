@@ -45,4 +45,5 @@ async def _run(directory: Path, name: str, *, tasks: int, old_tree: Path | None 
 
     result = await run_batch(plan, directory / "kept")
 
-    assert result.is_clean, f"{render([result])}\n{last_line([result], seed)}"
+    faults = [*result.lost, *result.doubled, *result.zombies, *result.wrong]
+    assert result.is_clean, "\n".join([*faults, render([result]), last_line([result], seed)])
