@@ -45,9 +45,14 @@ def receipt(task: Task, status: str | None = None) -> Json:
     }
 
 
+def run_document(task: Task) -> Json:
+    """The short answer to what began another run of a task."""
+    return {"id": task.id, "status": task.status, "iteration": task.iteration}
+
+
 def task_document(task: Task) -> Json:
     """The whole task, with `iterations` when they were read."""
-    return _set_only(
+    return set_only(
         {
             "id": task.id,
             "status": task.status,
@@ -76,8 +81,8 @@ def task_document(task: Task) -> Json:
             "permit": task.permit and _permit(task.permit),
             "cancel_requested": task.cancel_requested or None,
             "pause_requested": task.pause_requested or None,
-            "started_at": _time(task.started_at),
-            "finished_at": _time(task.finished_at),
+            "started_at": time_or_none(task.started_at),
+            "finished_at": time_or_none(task.finished_at),
             "attempt": task.attempt or None,
             "isolation": task.isolation,
             "key_source": task.key_source,
@@ -88,14 +93,14 @@ def task_document(task: Task) -> Json:
 
 def _wait(wait: Wait) -> Json:
     gate = {"gate": wait.gate} if wait.gate else {}
-    return {"reason": wait.reason, "until": _time(wait.until), **gate}
+    return {"reason": wait.reason, "until": time_or_none(wait.until), **gate}
 
 
 def _permit(permit: Permit) -> Json:
     return {
         "attempt": permit.attempt,
         "granted_at": rfc3339(permit.granted_at),
-        "deadline": _time(permit.deadline),
+        "deadline": time_or_none(permit.deadline),
         "gates": list(permit.gates),
     }
 
@@ -166,7 +171,7 @@ def _config(config: TaskConfig) -> Json:
     members["mcp_servers"] = [mcp_server(server) for server in config.mcp_servers] or None
     members["auto_create_pr"] = config.auto_create_pr or None
     members["pr"] = config.pr and config.pr.said()
-    return _set_only(members)
+    return set_only(members)
 
 
 def mcp_server(server: ShownServer) -> Json:
@@ -175,7 +180,7 @@ def mcp_server(server: ShownServer) -> Json:
 
 
 def _iteration(row: Iteration) -> Json:
-    return _set_only(
+    return set_only(
         {
             "number": row.number,
             "status": row.status,
@@ -184,8 +189,8 @@ def _iteration(row: Iteration) -> Json:
             **_failure_members(row.failure),
             "changes": _changes(row.changes),
             "usage": _usage(row.usage),
-            "started_at": _time(row.started_at),
-            "ended_at": _time(row.ended_at),
+            "started_at": time_or_none(row.started_at),
+            "ended_at": time_or_none(row.ended_at),
         }
     )
 
@@ -232,9 +237,11 @@ def _changes(changes: Changes | None) -> Json | None:
     return {**dataclasses.asdict(changes), "diff_stats": changes.diff_stats}
 
 
-def _time(moment: datetime | None) -> str | None:
+def time_or_none(moment: datetime | None) -> str | None:
+    """A time as it is shown, or None where there is none."""
     return None if moment is None else rfc3339(moment)
 
 
-def _set_only(members: Json) -> Json:
+def set_only(members: Mapping[str, Any]) -> Json:
+    """Without the members that are not set."""
     return {name: value for name, value in members.items() if value is not None}

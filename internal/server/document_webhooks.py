@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
-from typing import Any
-
 from internal.clock import rfc3339
+from internal.server.document import Json, set_only, time_or_none
 from internal.webhook.model import DeliveryRecord, Endpoint, PastAttempt
-
-Json = dict[str, Any]
 
 
 def endpoint_document(endpoint: Endpoint, secret: str | None = None) -> Json:
     """An endpoint, and its secret where one was just made."""
-    return _set_only(
+    return set_only(
         {
             "id": endpoint.id,
             "url": endpoint.url,
@@ -23,9 +18,9 @@ def endpoint_document(endpoint: Endpoint, secret: str | None = None) -> Json:
             "created_at": rfc3339(endpoint.created_at),
             "enabled": endpoint.off is None,
             "disabled_reason": endpoint.off,
-            "disabled_at": _time(endpoint.off_at),
-            "failing_since": _time(endpoint.failing_since),
-            "last_delivered_at": _time(endpoint.last_delivered_at),
+            "disabled_at": time_or_none(endpoint.off_at),
+            "failing_since": time_or_none(endpoint.failing_since),
+            "last_delivered_at": time_or_none(endpoint.last_delivered_at),
             "old_secrets": [
                 {"valid_until": rfc3339(old.valid_until)} for old in endpoint.old_secrets
             ]
@@ -37,7 +32,7 @@ def endpoint_document(endpoint: Endpoint, secret: str | None = None) -> Json:
 
 def delivery_document(record: DeliveryRecord) -> Json:
     """A delivery with its last attempts, oldest first."""
-    return _set_only(
+    return set_only(
         {
             "id": record.id,
             "event_id": record.event_id,
@@ -48,7 +43,7 @@ def delivery_document(record: DeliveryRecord) -> Json:
             "status": record.status,
             "reason": record.reason or None,
             "created_at": rfc3339(record.created_at),
-            "next_attempt_at": _time(record.due_at),
+            "next_attempt_at": time_or_none(record.due_at),
             "attempt_count": record.attempts,
             "attempts": [_attempt(past) for past in record.log],
         }
@@ -56,7 +51,7 @@ def delivery_document(record: DeliveryRecord) -> Json:
 
 
 def _attempt(past: PastAttempt) -> Json:
-    return _set_only(
+    return set_only(
         {
             "number": past.number,
             "id": past.id,
@@ -67,11 +62,3 @@ def _attempt(past: PastAttempt) -> Json:
             "answer": past.answer or None,
         }
     )
-
-
-def _time(moment: datetime | None) -> str | None:
-    return None if moment is None else rfc3339(moment)
-
-
-def _set_only(members: Mapping[str, Any]) -> Json:
-    return {name: value for name, value in members.items() if value is not None}

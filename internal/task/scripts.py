@@ -14,21 +14,21 @@ from internal.telemetry import buckets
 _PARTS = (
     *("ground", "base", "counters", "registry", "events", "gates"),
     *("spending", "lists", "pauses", "directives", "post"),
-    *("runs", "restore", "dedup", "homes", "escalation"),
+    *("runs", "restore", "dedup", "homes", "fairness", "escalation"),
 )
 _FROM = {"ground": "internal.rdb", "post": "internal.webhook"}
 """Parts of other packages: what all scripts stand on, and how a delivery is written."""
 
 
-def library(last: str) -> str:
-    """The parts of the library up to *last*, as the source in front of a script."""
-    parts = _PARTS[: _PARTS.index(last) + 1]
+def library(last: str, *also: str) -> str:
+    """The parts of the library up to *last*, and *also*, as the source in front of a script."""
+    parts = (*_PARTS[: _PARTS.index(last) + 1], *also)
     texts = [load_lua(_FROM.get(part, "internal.task"), f"lua/lib/{part}") for part in parts]
     return state.as_lua() + buckets.as_lua() + "".join(texts)
 
 
-def _script(name: str, *, needs: str) -> Script:
-    return Script(load_lua("internal.task", f"lua/{name}"), library=library(needs))
+def _script(name: str, *, needs: str, also: tuple[str, ...] = ()) -> Script:
+    return Script(load_lua("internal.task", f"lua/{name}"), library=library(needs, *also))
 
 
 ENQUEUE = _script("enqueue", needs="lists")
@@ -40,7 +40,7 @@ TRANSITION = _script("transition", needs="events")
 APPEND = _script("append", needs="events")
 SPEND = _script("spend", needs="spending")
 ADMIT = _script("admit", needs="runs")
-JUDGE = _script("judge", needs="gates")
+JUDGE = _script("judge", needs="gates", also=("fairness",))
 FINISH = _script("finish", needs="restore")
 FINISH_PR = _script("finish_pr", needs="restore")
 HANDBACK = _script("handback", needs="runs")

@@ -68,8 +68,7 @@ class Endings:
             return self.early(run, ended.stopped)
         failure = _failure_of(run, ended)
         if ended.stopped is None and failure is not None:
-            asked = ended.result.retry_after_seconds
-            repeat = self._retries.find(run, failure, Outcome(), asked)
+            repeat = self._retries.find(run, failure, ended.result.retry_after_seconds)
             if repeat is not None:
                 return repeat
         outcome = Outcome(result=ended.result.text or None)

@@ -25,10 +25,10 @@ class Retries:
         """The end of a run that failed: a repeat, while there is one left."""
         exhausted = is_exhausted(_failed(run.claim, failure))
         ended = replace(outcome, failure=failure, exhausted=exhausted)
-        return self.find(run, failure, outcome) or ended
+        return self.find(run, failure) or ended
 
     def find(
-        self, run: Run, failure: Failure, outcome: Outcome, asked_seconds: float | None = None
+        self, run: Run, failure: Failure, asked_seconds: float | None = None
     ) -> HandBack | None:
         """
         The repeat of a run that failed, or None when none is left.
@@ -39,9 +39,7 @@ class Retries:
         if delay is None:
             return None
         warn(run, failure)
-        return HandBack(
-            reason=failure.reason.value, delay_seconds=delay, repeat=True, usage=outcome.usage
-        )
+        return HandBack(reason=failure.reason.value, delay_seconds=delay, repeat=True)
 
 
 def warn(run: Run, failure: Failure) -> None:

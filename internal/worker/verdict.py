@@ -87,7 +87,6 @@ class Judge:
             delay_seconds=0 if admitted.has_next else verdict.quota_seconds,
             quota=True,
             gate="" if admitted.has_next else admitted.quota or "",
-            usage=ended.result.usage,
         )
 
     def weigh(self, ended: Ended, admitted: Admitted, *, waits: int) -> Verdict:

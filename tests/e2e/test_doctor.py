@@ -142,21 +142,7 @@ def test_what_isolates_agents_is_tried_out(examine: Examine, tmp_path: Path) -> 
 
 def test_nothing_starts_with_a_policy_that_is_missing(tmp_path: Path) -> None:
     """`up` says so and ends: its parts would refuse it again and again."""
-    environment = {
-        "PATH": os.path.dirname(CODEFORGE),
-        "HOME": str(tmp_path),
-        "CODEFORGE_CONTROL__POLICY": "nights",
-    }
-
-    done = subprocess.run(
-        [CODEFORGE, "up"],
-        env=environment,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_SECONDS,
-        check=False,
-    )
+    done = _up(tmp_path, CODEFORGE_CONTROL__POLICY="nights")
 
     assert done.returncode == 2
     assert "control.policy: no installed package has a policy 'nights'" in done.stderr
@@ -165,23 +151,22 @@ def test_nothing_starts_with_a_policy_that_is_missing(tmp_path: Path) -> None:
 
 def test_nothing_starts_without_the_isolation_that_is_wanted(tmp_path: Path) -> None:
     """The message names the setting and what is missing."""
-    environment = {
-        "PATH": os.path.dirname(CODEFORGE),
-        "HOME": str(tmp_path),
-        "CODEFORGE_WORKERS__ISOLATION": "bwrap",
-    }
-
-    done = subprocess.run(
-        [CODEFORGE, "up"],
-        env=environment,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_SECONDS,
-        check=False,
-    )
+    done = _up(tmp_path, CODEFORGE_WORKERS__ISOLATION="bwrap")
 
     assert done.returncode != 0
     assert "workers.isolation" in done.stderr
     assert "not installed" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def _up(home: Path, **settings: str) -> subprocess.CompletedProcess[str]:
+    """What `up` says with *settings*, where nothing is installed, until it ends."""
+    return subprocess.run(
+        [CODEFORGE, "up"],
+        env={"PATH": os.path.dirname(CODEFORGE), "HOME": str(home), **settings},
+        cwd=home,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_SECONDS,
+        check=False,
+    )

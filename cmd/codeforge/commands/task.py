@@ -9,6 +9,7 @@ a refused request, 3 no such task or the wrong state, 4 no server.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -174,12 +175,12 @@ def instruct(
     }
     config = {name: value for name, value in limits.items() if value is not None}
     with connected(url, token) as client:
-        seen = _last_event(client, task) if follow else 0
-        answer = client.instruct(task, sys.stdin.read() if prompt == "-" else prompt, config)
-        if follow:
-            _follow(client, task, after=seen, as_json=as_json)
-        else:
-            _say_state(answer, as_json)
+
+        def instructed(known: str) -> dict[str, Any]:
+            said = sys.stdin.read() if prompt == "-" else prompt
+            return client.instruct(known, said, config)
+
+        _begin(client, task, instructed, follow=follow, as_json=as_json)
 
 
 @app.command()
@@ -225,12 +226,7 @@ def resume(
 ) -> None:
     """Let a paused task go on."""
     with connected(url, token) as client:
-        seen = _last_event(client, task) if follow else 0
-        answer = client.resume(task)
-        if follow:
-            _follow(client, task, after=seen, as_json=as_json)
-        else:
-            _say_state(answer, as_json)
+        _begin(client, task, client.resume, follow=follow, as_json=as_json)
 
 
 @app.command()
@@ -244,12 +240,7 @@ def retry(
 ) -> None:
     """Run the failed iteration of a task again."""
     with connected(url, token) as client:
-        seen = _last_event(client, task) if follow else 0
-        answer = client.retry(task)
-        if follow:
-            _follow(client, task, after=seen, as_json=as_json)
-        else:
-            _say_state(answer, as_json)
+        _begin(client, task, client.retry, follow=follow, as_json=as_json)
 
 
 @app.command("create-pr")
@@ -318,6 +309,18 @@ def delete(task: TaskId, url: Url = None, token: Token = None) -> None:
     """Erase a finished task, its events and its work."""
     with connected(url, token) as client:
         client.delete(task)
+
+
+def _begin(
+    client: Client, task: str, ask: Callable[[str], dict[str, Any]], *, follow: bool, as_json: bool
+) -> None:
+    """*ask* for another run of *task*; show its steps, or the state it is in now."""
+    seen = _last_event(client, task) if follow else 0
+    answer = ask(task)
+    if follow:
+        _follow(client, task, after=seen, as_json=as_json)
+    else:
+        _say_state(answer, as_json)
 
 
 def _follow(client: Client, task: str, *, after: int = 0, as_json: bool) -> None:

@@ -14,7 +14,7 @@ from internal.control.breaker import endpoint_key
 from internal.control.pressure import Load, Verdict
 from internal.server.body import read_json
 from internal.server.deps import ServerDeps
-from internal.server.document import json_response
+from internal.server.document import json_response, set_only, time_or_none
 from internal.server.query import Query
 from internal.server.request import caller_of
 from internal.server.schema_control import ReleaseBody
@@ -101,37 +101,38 @@ def _may_see(key: str, whose: str | None) -> bool:
 
 
 def _breaker(breaker: Breaker) -> dict[str, Any]:
-    document: dict[str, Any] = {
-        "key": breaker.key,
-        "state": breaker.state.value,
-        "calls": breaker.calls,
-        "failed": breaker.failed,
-        "slow": breaker.slow,
-        "consecutive": breaker.consecutive,
-        "judged_at": rfc3339(breaker.judged_at),
-        "until": breaker.until and rfc3339(breaker.until),
-        "since": breaker.since and rfc3339(breaker.since),
-        "why": breaker.why,
-    }
-    return {name: value for name, value in document.items() if value is not None}
+    return set_only(
+        {
+            "key": breaker.key,
+            "state": breaker.state.value,
+            "calls": breaker.calls,
+            "failed": breaker.failed,
+            "slow": breaker.slow,
+            "consecutive": breaker.consecutive,
+            "judged_at": rfc3339(breaker.judged_at),
+            "until": time_or_none(breaker.until),
+            "since": time_or_none(breaker.since),
+            "why": breaker.why,
+        }
+    )
 
 
 def _budget(budget: DayBudget) -> dict[str, Any]:
-    document = dataclasses.asdict(budget)
-    return {name: value for name, value in document.items() if value is not None}
+    return set_only(dataclasses.asdict(budget))
 
 
 def _gate(gate: GateStand) -> dict[str, Any]:
-    document: dict[str, Any] = {
-        "key": gate.key,
-        "kind": gate.kind.value,
-        "state": gate.stand.value,
-        "waiting": gate.waiting,
-        "until": gate.opens_at and rfc3339(gate.opens_at),
-        "limit": gate.limit,
-        "held": gate.held,
-        "why": gate.why,
-        "since": gate.since and rfc3339(gate.since),
-        "times": gate.times,
-    }
-    return {name: value for name, value in document.items() if value is not None}
+    return set_only(
+        {
+            "key": gate.key,
+            "kind": gate.kind.value,
+            "state": gate.stand.value,
+            "waiting": gate.waiting,
+            "until": time_or_none(gate.opens_at),
+            "limit": gate.limit,
+            "held": gate.held,
+            "why": gate.why,
+            "since": time_or_none(gate.since),
+            "times": gate.times,
+        }
+    )

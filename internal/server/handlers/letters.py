@@ -12,7 +12,7 @@ from internal.clock import from_millis, rfc3339
 from internal.errors import Invalid, NotFound
 from internal.server.body import read_json
 from internal.server.deps import ServerDeps
-from internal.server.document import json_response
+from internal.server.document import json_response, run_document
 from internal.server.query import (
     Query,
     page_limit,
@@ -55,7 +55,7 @@ class LetterHandlers:
         await expect_nothing(request)
         task = await self._letters.requeue(tenant_of(request), _letter_of(request))
         await self._audit.record(caller_of(request), "dead_letter.requeue", task.id)
-        return json_response({"id": task.id, "status": task.status, "iteration": task.iteration})
+        return json_response(run_document(task))
 
     async def discard(self, request: Request) -> Response:
         """Take a letter out of the list."""

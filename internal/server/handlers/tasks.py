@@ -16,6 +16,7 @@ from internal.server.document import (
     diff_document,
     json_response,
     receipt,
+    run_document,
     task_document,
 )
 from internal.server.query import (
@@ -28,7 +29,6 @@ from internal.server.query import (
 )
 from internal.server.request import caller_of, expect_nothing, task_id_of, tenant_of
 from internal.server.schema import CreateTask, Directive, Instruct
-from internal.task.model import Task
 from internal.task.state import FINISHED, State
 from internal.task.submission import request_hash
 
@@ -117,7 +117,7 @@ class TaskHandlers:
         await self._door.check()
         task = await self._tasks.retry(tenant_of(request), task_id_of(request))
         await self._audit.record(caller_of(request), "task.retry", task.id)
-        return json_response(_progress(task))
+        return json_response(run_document(task))
 
     async def cancel(self, request: Request) -> Response:
         """End what is queued, or ask the worker of what runs."""
@@ -184,10 +184,6 @@ class TaskHandlers:
         if stored.truncated or not is_complete:
             raise NotFound("The work is too large for a patch; ask for it as JSON.")
         return Response(stored.diff.patch, 200, headers, "text/x-diff; charset=utf-8")
-
-
-def _progress(task: Task) -> dict[str, object]:
-    return {"id": task.id, "status": task.status, "iteration": task.iteration}
 
 
 def _base(request: Request) -> str:

@@ -6,9 +6,8 @@
 -- -> {'ok'} | {'dup'} | {'fenced'}
 -- A breaker's window is the hash `gate:<key>:window`: `<begin of a slot in ms>.calls`, `<begin>.failed:<tenant>`,
 -- `<begin>.slow:<tenant>`, and `row:<tenant>`, its part of the failures in a row. While its gate is shut nothing counts;
--- when it shuts or opens, it starts empty. A breaker is everybody's: no tenant counts for more than half of what opens
--- it, so one alone cannot take an agent from the others; unless nobody else is there.
-local SLOTS, KNOWN_BREAKERS, DAY_MS = 10, 200, 86400000
+-- when it shuts or opens, it starts empty. A breaker is everybody's, so what opens it is a fair sum.
+local SLOTS, KNOWN_BREAKERS = 10, 200
 local t, op = read(ARGV[1], 'status', 'token', 'judged', 'seq'), ARGV[3]
 local works, samples, to_shut = cjson.decode(ARGV[4]), cjson.decode(ARGV[5]), cjson.decode(ARGV[6])
 if not t.f.token or t.f.token ~= ARGV[2] then return {'fenced'} end
@@ -80,12 +79,7 @@ local function counted(sample)
 end
 
 local function verdict(sample, sums)
-  local fair = redis.call('ZCOUNT', P .. 'tenants', NOW - DAY_MS, '+inf') > 1
-  local function reaches(by_tenant, needed)
-    local sum = 0
-    for _, own in pairs(by_tenant) do sum = sum + (fair and math.min(own, math.ceil(needed / 2)) or own) end
-    return needed > 0 and sum >= needed
-  end
+  local function reaches(by_tenant, needed) return needed > 0 and fair_sum(by_tenant, needed) >= needed end
   local function share(part, rate) return sums.calls >= sample.minimum and reaches(part, rate * sums.calls) end
   if sample.failed and reaches(sums.row, sample.consecutive) then return text(total(sums.row)) .. ' failures in a row' end
   local of = ' of ' .. text(sums.calls) .. ' calls '

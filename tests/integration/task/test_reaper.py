@@ -23,6 +23,24 @@ def said(logs: list[EventDict]) -> list[str]:
     return [str(entry["event"]) for entry in logs]
 
 
+async def outlive_a_lease(lab: Lab) -> None:
+    """Longer than a lease, with a worker that speaks, so that nobody takes it for an outage."""
+    for _ in range(4):
+        await lab.sleep(3)
+        await lab.beat("w2", "h1", [])
+
+
+async def chores_until(lab: Lab, event: str) -> list[EventDict]:
+    """The log of the loop, which is told to stop once it says *event*."""
+    stop = asyncio.Event()
+    with capture_logs() as logs:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(Reaper(lab.queue, home_grace_seconds=60).run(stop))
+            await until(event, lambda: event in said(logs))
+            stop.set()
+    return logs
+
+
 async def test_the_chores_are_done_until_it_is_told_to_stop(lab: Lab) -> None:
     """A due wait is promoted and a lost worker's task given back, without anybody asking."""
     await lab.create()
@@ -30,16 +48,9 @@ async def test_the_chores_are_done_until_it_is_told_to_stop(lab: Lab) -> None:
     waiting = await lab.take()
     await lab.queue.hand_back(waiting, "op", reason="disk_full", delay_seconds=5, repeat=True)
     await lab.take()
-    for _ in range(4):
-        await lab.sleep(3)
-        await lab.beat("w2", "h1", [])
-    stop = asyncio.Event()
+    await outlive_a_lease(lab)
 
-    with capture_logs() as logs:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(Reaper(lab.queue, home_grace_seconds=60).run(stop))
-            await until("a lost worker", lambda: "reaper.workers_lost" in said(logs))
-            stop.set()
+    await chores_until(lab, "reaper.workers_lost")
 
     assert await lab.claim("w2")
     assert await lab.claim("w2")
@@ -66,16 +77,9 @@ async def test_a_document_that_is_broken_is_no_outage(lab: Lab) -> None:
     document = lab.keys.task("default", broken.task.id)
     since = await lab.redis.hget(document, "since")
     await lab.redis.hdel(document, "since")
-    for _ in range(4):
-        await lab.sleep(3)
-        await lab.beat("w2", "h1", [])
-    stop = asyncio.Event()
+    await outlive_a_lease(lab)
 
-    with capture_logs() as logs:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(Reaper(lab.queue, home_grace_seconds=60).run(stop))
-            await until("it was refused", lambda: "reaper.refused" in said(logs))
-            stop.set()
+    logs = await chores_until(lab, "reaper.refused")
     await lab.redis.hset(document, "since", str(since))
     await lab.sleep(61)  # a broken one is put off by a minute
     for _ in range(4):

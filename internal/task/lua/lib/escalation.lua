@@ -5,8 +5,7 @@
 -- only tells; throttle is a limit of one (`throttle:<scope>`); isolate shuts the gate `hold:<scope>`, or for a worker makes
 -- that limit 0; stop marks each claim there (`halt`), and the next heartbeat says so.
 --
--- An agent and a worker are shared by tenants. Beyond warn no tenant's signals count for more than half of what a
--- level needs there, so one alone cannot take them from the others; unless nobody else is there.
+-- An agent and a worker are shared by tenants: beyond warn, what a level needs there is a fair sum.
 
 local level_key, calm, note_signals, check_escalations
 do
@@ -100,13 +99,9 @@ local function weigh(scope, signal, window)
 end
 local function level_of(scope, needed, all, by_tenant)
   local level
-  local fair = kind_of_scope(scope) ~= 'repo' and redis.call('ZCOUNT', P .. 'tenants', NOW - DAY_MS, '+inf') > 1
+  local shared = kind_of_scope(scope) ~= 'repo'
   for i, name in ipairs(LEVELS) do
-    local signals = all
-    if fair and i > 1 then
-      signals = 0
-      for _, own in pairs(by_tenant) do signals = signals + math.min(own, math.ceil(needed[i] / 2)) end
-    end
+    local signals = shared and i > 1 and fair_sum(by_tenant, needed[i]) or all
     if needed[i] > 0 and signals >= needed[i] then level = name end
   end
   return level
