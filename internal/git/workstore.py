@@ -53,7 +53,10 @@ class WorkStore:
         return TrustedRepo(self._git, path) if exists else None
 
     async def list_claims(self) -> Mapping[tuple[str, str], frozenset[str]]:
-        """Of each task (tenant, task) on this disk, the claims that have a snapshot or an index."""
+        """
+        Of each task (tenant, task) on this disk, the claims that have a snapshot, an index, or the
+        lock of one, which is all that a git leaves that is killed in its first command.
+        """
         return await asyncio.to_thread(_list_claims, self._root)
 
     async def drop(self, tenant: str, task: str, claim: str) -> None:
@@ -110,15 +113,13 @@ def _list_claims(root: Path) -> dict[tuple[str, str], frozenset[str]]:
         if making.lstat().st_mtime < time.time() - _LEFT_SECONDS:
             shutil.rmtree(making, ignore_errors=True)
     for path in root.glob("*/*.git"):
-        names = {
-            entry.name for folder in ("indexes", "refs/claims") for entry in _entries(path / folder)
-        }
+        names = {name for folder in ("indexes", "refs/claims") for name in _names(path / folder)}
         found[path.parent.name, path.stem] = frozenset(names)
     return found
 
 
-def _entries(folder: Path) -> list[Path]:
+def _names(folder: Path) -> list[str]:
     try:
-        return [path for path in folder.iterdir() if not path.name.endswith(".lock")]
+        return [name.removesuffix(".lock") for name in os.listdir(folder)]
     except FileNotFoundError:
         return []

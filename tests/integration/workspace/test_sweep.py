@@ -92,6 +92,19 @@ async def test_what_is_leased_or_recorded_is_spared(home: GitHome, origin: Repo)
         assert (await store.list_claims())[TENANT, "task1"] == {"leased", "recorded"}
 
 
+async def test_what_a_killed_git_left_goes_with_its_claim(home: GitHome, origin: Repo) -> None:
+    """A lock is all that is left of a claim whose git was killed in its first command."""
+    await _run(home, origin, "recorded")
+    work = home.layout.works / TENANT / "task1.git"
+    locks = [work / "indexes" / "dead1.lock", work / "refs" / "claims" / "dead2.lock"]
+    for lock in locks:
+        lock.touch()
+
+    await _sweep(home, {"task1": _claims(recorded=["recorded"])}).sweep()
+
+    assert [lock for lock in locks if lock.exists()] == []
+
+
 async def test_a_workspace_unused_for_long_goes_and_its_work_stays(
     home: GitHome, origin: Repo
 ) -> None:
