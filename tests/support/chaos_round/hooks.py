@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator
 from random import Random
 
 _REFUSED = 0.1
+_MOST_REFUSED = 2
+"""How often a delivery meets that: waits grow fivefold, and no round can wait for bad luck."""
 
 
 class Hooks:
@@ -20,6 +22,7 @@ class Hooks:
         self.bodies: defaultdict[str, set[bytes]] = defaultdict(set)
         self.attempts = 0
         self._random = Random(f"{seed}/hooks")  # noqa: S311 - no secret
+        self._refused = Counter[str]()
         self._is_down = False
         self._came = asyncio.Event()
 
@@ -58,13 +61,19 @@ class Hooks:
         self.attempts += 1
         if self._is_down:
             raise ConnectionResetError
-        status = 503 if self._random.random() < _REFUSED else 200
+        name = headers["webhook-id"]
+        status = 503 if self._refuses(name) else 200
         if status == 200:
             json.loads(body)
-            self.bodies[headers["webhook-id"]].add(body)
+            self.bodies[name].add(body)
             self._came.set()
         writer.write(f"HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n".encode())
         await writer.drain()
+
+    def _refuses(self, name: str) -> bool:
+        refuses = self._random.random() < _REFUSED and self._refused[name] < _MOST_REFUSED
+        self._refused[name] += refuses
+        return refuses
 
 
 @contextlib.asynccontextmanager
