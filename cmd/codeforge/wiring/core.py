@@ -83,8 +83,8 @@ class Secrets:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Core:
-    """What servers and workers share."""
+class Ground:
+    """What is open and checked; every part is made from it."""
 
     settings: Settings
     secrets: Secrets
@@ -93,6 +93,13 @@ class Core:
     redis: Redis
     blocking: Redis
     box: Box
+    http: HttpClient
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Core(Ground):
+    """What servers and workers share."""
+
     service: TaskService
     publishing: Publishing
     letters: DeadLetters
@@ -102,7 +109,6 @@ class Core:
     store: TaskStore
     key_store: KeyStore
     registered: KeyRegistry
-    http: HttpClient
     reaper: Reaper
     dispatcher: Dispatcher
     webhooks: EndpointRegistry
@@ -137,7 +143,18 @@ async def open_core(settings: Settings, secrets: Secrets) -> AsyncGenerator[Core
         http = await stack.enter_async_context(
             HttpClient(Guard(settings.egress.allow), user_agent=f"CodeForge/{__version__}")
         )
-        yield _core(settings, secrets, policy, redis, blocking, http=http, box=box)
+        yield _core(
+            Ground(
+                settings=settings,
+                secrets=secrets,
+                keys=keys,
+                policy=policy,
+                redis=redis,
+                blocking=blocking,
+                box=box,
+                http=http,
+            )
+        )
 
 
 async def _admitted(stack: AsyncExitStack, master: MasterKeys, keyring: Keyring) -> Box:
@@ -157,75 +174,81 @@ async def _admitted(stack: AsyncExitStack, master: MasterKeys, keyring: Keyring)
     return keyring.box(first)
 
 
-def _core(
-    settings: Settings,
-    secrets: Secrets,
-    policy: Policy,
-    redis: Redis,
-    blocking: Redis,
-    *,
-    http: HttpClient,
-    box: Box,
-) -> Core:
-    keys = Keys(settings.redis.prefix)
-    replicas = settings.redis.replicas
-    store = TaskStore(redis, keys, replicas=replicas)
-    ops = Ops(redis, blocking, keys)
-    queue = TaskQueue(
-        redis,
-        keys,
-        lease_seconds=settings.workers.lease_seconds,
-        replicas=replicas,
-        blocking=blocking,
-    )
-    service = TaskService(
-        store,
-        EventLog(redis, keys),
-        ops,
-        box=box,
-        clock=SystemClock(),
-        policy=policy,
-        state_ttl_seconds=settings.tasks.state_ttl,
-        public_url=settings.server.base_url,
-        search_window=settings.limits.search_window,
-    )
-    key_store = KeyStore(redis, keys)
-    signing = SigningSecrets(box, secrets.hmac_secret, secrets.old_hmac_secrets)
-    webhook_store = WebhookStore(redis, keys)
-    dispatcher = Dispatcher(
-        Outbox(redis, blocking, keys),
-        Sender(http, signing, SystemClock(), version=__version__),
-        schedule_from_settings(settings.webhooks.retry_count, settings.webhooks.retry_delay),
-        random=SystemRandom(),
-        clock=SystemClock(),
-    )
+def _core(ground: Ground) -> Core:
+    settings, redis, keys, box = ground.settings, ground.redis, ground.keys, ground.box
+    store = TaskStore(redis, keys, replicas=settings.redis.replicas)
+    events, ops = EventLog(redis, keys), Ops(redis, ground.blocking, keys)
+    queue = _queue(ground)
+    service = _service(ground, store, events, ops)
+    signing = SigningSecrets(box, ground.secrets.hmac_secret, ground.secrets.old_hmac_secrets)
+    key_store, webhook_store = KeyStore(redis, keys), WebhookStore(redis, keys)
     return Core(
         settings=settings,
-        secrets=secrets,
+        secrets=ground.secrets,
         keys=keys,
-        policy=policy,
+        policy=ground.policy,
         redis=redis,
-        blocking=blocking,
+        blocking=ground.blocking,
         box=box,
+        http=ground.http,
         service=service,
         publishing=Publishing(store, service, ops, allow_workflows=settings.git.allow_workflows),
-        letters=DeadLetters(store, EventLog(redis, keys), service),
+        letters=DeadLetters(store, events, service),
         queue=queue,
         ops=ops,
         mcp=McpRegistry(McpStore(redis, keys), box=box, clock=SystemClock()),
         store=store,
         key_store=key_store,
         registered=KeyRegistry(key_store, box, SystemClock()),
-        http=http,
-        reaper=Reaper(
-            queue,
-            home_grace_seconds=settings.workers.home_grace_seconds,
-            loss_rules=encode_rules(policy.escalation, [Signal.WORKER_LOST]),
-            trim_share=settings.control.pressure.trim_redis_share,
-        ),
-        dispatcher=dispatcher,
+        reaper=_reaper(ground, queue),
+        dispatcher=_dispatcher(ground, signing),
         webhooks=EndpointRegistry(webhook_store, signing, SystemClock()),
         deliveries=DeliveryLog(webhook_store),
+    )
+
+
+def _queue(ground: Ground) -> TaskQueue:
+    return TaskQueue(
+        ground.redis,
+        ground.keys,
+        lease_seconds=ground.settings.workers.lease_seconds,
+        replicas=ground.settings.redis.replicas,
+        blocking=ground.blocking,
+    )
+
+
+def _service(ground: Ground, store: TaskStore, events: EventLog, ops: Ops) -> TaskService:
+    settings = ground.settings
+    return TaskService(
+        store,
+        events,
+        ops,
+        box=ground.box,
+        clock=SystemClock(),
+        policy=ground.policy,
+        state_ttl_seconds=settings.tasks.state_ttl,
+        public_url=settings.server.base_url,
+        search_window=settings.limits.search_window,
+    )
+
+
+def _reaper(ground: Ground, queue: TaskQueue) -> Reaper:
+    return Reaper(
+        queue,
+        home_grace_seconds=ground.settings.workers.home_grace_seconds,
+        loss_rules=encode_rules(ground.policy.escalation, [Signal.WORKER_LOST]),
+        trim_share=ground.settings.control.pressure.trim_redis_share,
+    )
+
+
+def _dispatcher(ground: Ground, signing: SigningSecrets) -> Dispatcher:
+    webhooks = ground.settings.webhooks
+    return Dispatcher(
+        Outbox(ground.redis, ground.blocking, ground.keys),
+        Sender(ground.http, signing, SystemClock(), version=__version__),
+        schedule_from_settings(webhooks.retry_count, webhooks.retry_delay),
+        random=SystemRandom(),
+        clock=SystemClock(),
     )
 
 
