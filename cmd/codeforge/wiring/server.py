@@ -61,80 +61,89 @@ async def open_server(
     Raises:
         Unavailable: Redis is away.
     """
-    settings = core.settings
     await write_limits(core.store, core.policy)
-    pubsub = connect(settings.redis.url.get_secret_value(), role="pubsub", max_connections=2)
-    history = connect(settings.redis.url.get_secret_value(), role="command", max_connections=8)
+    url = core.settings.redis.url.get_secret_value()
+    pubsub = connect(url, role="pubsub", max_connections=2)
+    history = connect(url, role="command", max_connections=8)
     try:
         hub = Hub(subscriber=pubsub, reader=history, keys=core.keys)
-        rules = task_rules(settings)
         metrics = Metrics(count_spans=tracing.counts if tracing else None)
-        workers = Workers(core.redis, core.keys)
-        snapshots = Snapshots(core.redis, core.keys, workers)
-
-        async def check_redis() -> None:
-            await core.redis.ping()
-
-        async def render_metrics() -> bytes:
-            return metrics.render(await snapshots.read())
-
-        door = PressureGauge(
-            core.service,
-            workers,
-            judge=core.policy.pressure,
-            memory_share=memory_share,
-            clock=SystemClock(),
-            count=metrics.count_turned_away,
-        )
-        tokens = TokenStore(core.redis, core.keys)
-        callers = TokenResolver(core.secrets.auth_token, tokens, SystemClock())
-        deps = ServerDeps(
-            tasks=core.service,
-            publishing=core.publishing,
-            letters=core.letters,
-            hub=hub,
-            workers=workers,
-            door=door,
-            keys=core.registered,
-            ops=core.ops,
-            gates=Gatekeeper(core.redis, core.keys),
-            escalations=Escalations(core.redis, core.keys),
-            breakers=Breakers(core.redis, core.keys),
-            budgets=DayBudgets(core.redis, core.keys, SystemClock()),
-            callers=callers,
-            tokens=TokenRegistry(tokens, callers, SystemClock()),
-            mcp=core.mcp,
-            audit=AuditLog(
-                core.redis, core.keys, SystemClock(), count_lost=metrics.count_lost_audit_entry
-            ),
-            limiter=_limiter(core),
-            webhooks=core.webhooks,
-            deliveries=core.deliveries,
-            rules=rules,
-            version=__version__,
-            clock=SystemClock(),
-            stop=stop,
-            check_redis=check_redis,
-            render_metrics=render_metrics,
-            observe_request=metrics.observe_request,
-            max_body_bytes=settings.server.max_body_bytes,
-            cors_origins=settings.server.cors_origins,
-        )
-        listener = InputListener(
-            core.redis,
-            core.blocking,
-            core.keys,
-            tasks=core.service,
-            registered=core.registered,
-            audit=deps.audit,
-            rules=rules,
-            door=door,
-            max_body_bytes=settings.server.max_body_bytes,
-        )
+        deps = _deps(core, stop, hub, metrics)
+        listener = _listener(core, deps)
         yield Server(app=create_app(deps), loops=(hub, listener, core.reaper, core.dispatcher))
     finally:
         await pubsub.aclose()
         await history.aclose()
+
+
+def _deps(core: Core, stop: asyncio.Event, hub: Hub, metrics: Metrics) -> ServerDeps:
+    settings, redis, keys, clock = core.settings, core.redis, core.keys, SystemClock()
+    workers, tokens = Workers(redis, keys), TokenStore(redis, keys)
+    snapshots = Snapshots(redis, keys, workers)
+    callers = TokenResolver(core.secrets.auth_token, tokens, clock)
+
+    async def check_redis() -> None:
+        await redis.ping()
+
+    async def render_metrics() -> bytes:
+        return metrics.render(await snapshots.read())
+
+    return ServerDeps(
+        tasks=core.service,
+        publishing=core.publishing,
+        letters=core.letters,
+        hub=hub,
+        workers=workers,
+        door=_door(core, workers, metrics),
+        keys=core.registered,
+        ops=core.ops,
+        gates=Gatekeeper(redis, keys),
+        escalations=Escalations(redis, keys),
+        breakers=Breakers(redis, keys),
+        budgets=DayBudgets(redis, keys, clock),
+        callers=callers,
+        tokens=TokenRegistry(tokens, callers, clock),
+        mcp=core.mcp,
+        audit=AuditLog(redis, keys, clock, count_lost=metrics.count_lost_audit_entry),
+        limiter=_limiter(core),
+        webhooks=core.webhooks,
+        deliveries=core.deliveries,
+        rules=task_rules(settings),
+        version=__version__,
+        clock=clock,
+        stop=stop,
+        check_redis=check_redis,
+        render_metrics=render_metrics,
+        observe_request=metrics.observe_request,
+        max_body_bytes=settings.server.max_body_bytes,
+        cors_origins=settings.server.cors_origins,
+    )
+
+
+def _door(core: Core, workers: Workers, metrics: Metrics) -> PressureGauge:
+    return PressureGauge(
+        core.service,
+        workers,
+        judge=core.policy.pressure,
+        memory_share=memory_share,
+        clock=SystemClock(),
+        count=metrics.count_turned_away,
+    )
+
+
+def _listener(core: Core, deps: ServerDeps) -> InputListener:
+    """Another way in, through the same door and by the same rules."""
+    return InputListener(
+        core.redis,
+        core.blocking,
+        core.keys,
+        tasks=core.service,
+        registered=core.registered,
+        audit=deps.audit,
+        rules=deps.rules,
+        door=deps.door,
+        max_body_bytes=deps.max_body_bytes,
+    )
 
 
 def _limiter(core: Core) -> RateLimiter | None:
