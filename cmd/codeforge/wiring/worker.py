@@ -4,39 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
+from redis.asyncio import Redis
 from redis.client import Redis as SyncRedis
 
-from codeforge import __version__
 from codeforge.parent import environment_for_child
-from codeforge.wiring.collector import find_collector
+from codeforge.wiring.agents import agent_host
 from codeforge.wiring.core import Core, Loop, run_loops
 from codeforge.wiring.disk import Disk
 from codeforge.wiring.isolation import open_isolation
 from codeforge.wiring.policy import open_prices, write_limits
 from codeforge.wiring.publishing import publisher, pull_reader
-from internal.agent import catalog
-from internal.agent.budget import EventLimits
+from codeforge.wiring.speaker import Speaker
 from internal.clock import SystemClock
 from internal.config.settings import Settings
 from internal.errors import Unavailable
-from internal.ids import sortable_id
 from internal.keys.resolver import KeyResolver
-from internal.process.isolation import Isolation
 from internal.process.leftovers import end_leftovers
 from internal.rdb.client import connect, connect_sync, unavailable
 from internal.task.facts import run_facts
-from internal.task.heartbeat import BeatReply, heartbeat
 from internal.task.ops import OpKind
 from internal.task.queue import Lane, TaskQueue
 from internal.worker.admission import Admission
-from internal.worker.agents import AgentHost, AgentSettings, HostSettings
+from internal.worker.agents import AgentHost
 from internal.worker.alone import AloneStarter
 from internal.worker.budgets import Budgets
 from internal.worker.control import ControlLoop
@@ -46,8 +41,6 @@ from internal.worker.lease import Heartbeat
 from internal.worker.ops import Answer, DiffReader, OpsLoop
 from internal.worker.pool import EitherRunner, Pool, Runner
 from internal.worker.secrets import SecretSource
-from internal.worker.supervision import WatchNumbers
-from internal.workspace.quota import DiskQuota
 from internal.workspace.sweep import Ask
 
 log = structlog.get_logger(__name__)
@@ -134,36 +127,35 @@ async def open_worker(
     ended = await asyncio.to_thread(end_leftovers, disk.home)
     if ended:
         log.warning("worker.leftovers_ended", processes=ended)
-    agents = _agent_host(settings, disk, isolation)
+    agents = agent_host(settings, disk, isolation)
     await agents.probe()
     await write_limits(core.store, core.policy)
     url = settings.redis.url.get_secret_value()
     subscriber, sync = connect(url, role="pubsub", max_connections=2), connect_sync(url)
+    try:
+        yield _worker(core, disk, agents, subscriber, sync, alone=alone, alone_argv=alone_argv)
+    finally:
+        sync.close()
+        await subscriber.aclose()
+
+
+def _worker(
+    core: Core,
+    disk: Disk,
+    agents: AgentHost,
+    subscriber: Redis,
+    sync: SyncRedis,
+    *,
+    alone: bool,
+    alone_argv: Sequence[str],
+) -> Worker:
     ask = disk.ask(core.redis, core.keys)
     sweep, quota = disk.sweep(ask), disk.quota(ask)
-    speaker = _Speaker(core, sync, agents, disk, quota, alone=alone)
-    starter = AloneStarter(
-        alone_argv,
-        environment_for_child(os.environ),
-        settings.data_dir / "alone.lock",
-        stop_seconds=settings.workers.grace_seconds + _CHILD_SECONDS,
-    )
-    beat = Heartbeat(
-        speaker.send,
-        lease_seconds=settings.workers.lease_seconds,
-        outage_grace_seconds=settings.workers.outage_grace_seconds,
-        info=speaker.info,
-        on_alone=_ignore if alone else starter.ring,
-    )
+    speaker = Speaker(core, sync, agents, disk, quota, alone=alone)
+    starter = _starter(core.settings, alone_argv)
+    beat = _heartbeat(core.settings, speaker, on_alone=_ignore if alone else starter.ring)
     resolver = KeyResolver(core.key_store, core.box, SystemClock(), os.environ)
-    domains = settings.git.provider_domains
-    secrets = SecretSource(core.box, resolver, core.mcp, domains=domains)
-    admission = Admission(core.queue, agents, resolver, core.box)
-    executor = _executor(core, disk, agents, secrets, admission)
-    publishing = publisher(core, disk, agents, secrets)
-    runners: Mapping[Lane, Runner] = {Lane.AGENT: executor, Lane.PUBLISH: publishing}
-    if alone:
-        runners = {Lane.ALONE: EitherRunner(executor, publishing)}
+    runners = _runners(core, disk, agents, resolver, alone=alone)
     pools = [_pool(core, runner, beat, speaker, lane) for lane, runner in runners.items()]
     control = ControlLoop(subscriber, core.keys, beat, on_erased=sweep.ring)
     shared = (core.reaper, core.dispatcher, control)
@@ -174,65 +166,47 @@ async def open_worker(
         disk.mirror_budget,
         OpsLoop(core.ops, _answers(core, disk, resolver, ask), home=disk.home),
     )
-    try:
-        yield Worker(
-            id=speaker.worker,
-            home=disk.home,
-            claiming=(*pools,) if alone else (*pools, starter),
-            serving=shared if alone else (*shared, *own),
-            heartbeat=beat,
-            queue=core.queue,
-            info=speaker.info(0),
-        )
-    finally:
-        sync.close()
-        await subscriber.aclose()
+    return Worker(
+        id=speaker.worker,
+        home=disk.home,
+        claiming=(*pools,) if alone else (*pools, starter),
+        serving=shared if alone else (*shared, *own),
+        heartbeat=beat,
+        queue=core.queue,
+        info=speaker.info(0),
+    )
 
 
-class _Speaker:
-    """What a worker tells Redis of itself: its registry record, and its heartbeats."""
+def _starter(settings: Settings, argv: Sequence[str]) -> AloneStarter:
+    return AloneStarter(
+        argv,
+        environment_for_child(os.environ),
+        settings.data_dir / "alone.lock",
+        stop_seconds=settings.workers.grace_seconds + _CHILD_SECONDS,
+    )
 
-    def __init__(
-        self,
-        core: Core,
-        sync: SyncRedis,
-        agents: AgentHost,
-        disk: Disk,
-        quota: DiskQuota,
-        *,
-        alone: bool,
-    ) -> None:
-        self._core = core
-        self._sync = sync
-        self._agents = agents
-        self._usage, self._quota = disk.usage, quota
-        self.home = disk.home
-        self.slots = 1 if alone else core.settings.workers.concurrency
-        self.worker = f"{socket.gethostname()}-{os.getpid()}-{sortable_id()[-6:]}"
 
-    def info(self, busy: int) -> dict[str, Any]:
-        return {
-            "host": socket.gethostname(),
-            "slots": self.slots,
-            "busy": busy,
-            "version": __version__,
-            "isolation": self._agents.isolation.name,
-            "isolation_reason": self._agents.isolation.reason,
-            "workspace_mb": self._usage.mebibytes,
-            "disk_level": self._quota.level.value,
-            "agents": self._agents.record(),
-        }
+def _heartbeat(settings: Settings, speaker: Speaker, *, on_alone: Callable[[], None]) -> Heartbeat:
+    return Heartbeat(
+        speaker.send,
+        lease_seconds=settings.workers.lease_seconds,
+        outage_grace_seconds=settings.workers.outage_grace_seconds,
+        info=speaker.info,
+        on_alone=on_alone,
+    )
 
-    def send(self, claims: Sequence[tuple[str, str]], record: str) -> BeatReply:
-        return heartbeat(
-            self._sync,
-            self._core.keys,
-            worker=self.worker,
-            home=self.home,
-            lease_seconds=self._core.settings.workers.lease_seconds,
-            info=record,
-            claims=claims,
-        )
+
+def _runners(
+    core: Core, disk: Disk, agents: AgentHost, resolver: KeyResolver, *, alone: bool
+) -> Mapping[Lane, Runner]:
+    domains = core.settings.git.provider_domains
+    secrets = SecretSource(core.box, resolver, core.mcp, domains=domains)
+    admission = Admission(core.queue, agents, resolver, core.box)
+    executor = _executor(core, disk, agents, secrets, admission)
+    publishing = publisher(core, disk, agents, secrets)
+    if alone:
+        return {Lane.ALONE: EitherRunner(executor, publishing)}
+    return {Lane.AGENT: executor, Lane.PUBLISH: publishing}
 
 
 def _executor(
@@ -268,7 +242,7 @@ def _answers(core: Core, disk: Disk, resolver: KeyResolver, ask: Ask) -> Mapping
     }
 
 
-def _pool(core: Core, runner: Runner, beat: Heartbeat, speaker: _Speaker, lane: Lane) -> Pool:
+def _pool(core: Core, runner: Runner, beat: Heartbeat, speaker: Speaker, lane: Lane) -> Pool:
     workers = core.settings.workers
     return Pool(
         core.queue,
@@ -280,44 +254,6 @@ def _pool(core: Core, runner: Runner, beat: Heartbeat, speaker: _Speaker, lane: 
         lanes=(lane,),
         grace_seconds=workers.grace_seconds,
         until_empty=lane is Lane.ALONE,
-    )
-
-
-def _agent_host(settings: Settings, disk: Disk, isolation: Isolation) -> AgentHost:
-    configured = {
-        "claude-code": settings.cli.claude_code,
-        "demo": settings.cli.demo,
-    }
-    reporting = {"claude-code"} if settings.cli.claude_code.telemetry else set[str]()
-    return AgentHost(
-        catalog.AVAILABLE,
-        {
-            name: AgentSettings(
-                executable=cli.path or None,
-                environment_names=tuple(cli.env),
-                default_model=cli.default_model or None,
-                collector=find_collector(settings, os.environ) if name in reporting else None,
-            )
-            for name, cli in configured.items()
-        },
-        HostSettings(
-            environment=dict(os.environ),
-            event_limits=EventLimits(
-                max_bytes=settings.events.max_bytes,
-                max_event_bytes=settings.events.max_event_bytes,
-            ),
-            outage_grace_seconds=settings.workers.outage_grace_seconds,
-            home=disk.home,
-            watch=WatchNumbers(
-                silence_seconds=settings.tasks.silence_seconds,
-                tool_seconds=settings.control.budget.tool_seconds,
-                repeats=settings.control.escalation.repeats,
-                slow_end_seconds=settings.control.escalation.slow_end_seconds,
-            ),
-        ),
-        isolation=isolation,
-        layout=disk.layout,
-        clock=SystemClock(),
     )
 
 

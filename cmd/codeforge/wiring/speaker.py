@@ -1,0 +1,66 @@
+"""A worker's own word to Redis: what it is, how full its home is, and that it lives."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Sequence
+from typing import Any
+
+from redis.client import Redis as SyncRedis
+
+from codeforge import __version__
+from codeforge.wiring.core import Core
+from codeforge.wiring.disk import Disk
+from internal.ids import sortable_id
+from internal.task.heartbeat import BeatReply, heartbeat
+from internal.worker.agents import AgentHost
+from internal.workspace.quota import DiskQuota
+
+
+class Speaker:
+    """What a worker tells Redis of itself: its registry record, and its heartbeats."""
+
+    def __init__(
+        self,
+        core: Core,
+        sync: SyncRedis,
+        agents: AgentHost,
+        disk: Disk,
+        quota: DiskQuota,
+        *,
+        alone: bool,
+    ) -> None:
+        self._core = core
+        self._sync = sync
+        self._agents = agents
+        self._usage, self._quota = disk.usage, quota
+        self.home = disk.home
+        self.slots = 1 if alone else core.settings.workers.concurrency
+        self.worker = f"{socket.gethostname()}-{os.getpid()}-{sortable_id()[-6:]}"
+
+    def info(self, busy: int) -> dict[str, Any]:
+        """The registry record while *busy* slots are in use."""
+        return {
+            "host": socket.gethostname(),
+            "slots": self.slots,
+            "busy": busy,
+            "version": __version__,
+            "isolation": self._agents.isolation.name,
+            "isolation_reason": self._agents.isolation.reason,
+            "workspace_mb": self._usage.mebibytes,
+            "disk_level": self._quota.level.value,
+            "agents": self._agents.record(),
+        }
+
+    def send(self, claims: Sequence[tuple[str, str]], record: str) -> BeatReply:
+        """Renew *claims* (refs and tokens) and the *record*; blocks, for the heartbeat's thread."""
+        return heartbeat(
+            self._sync,
+            self._core.keys,
+            worker=self.worker,
+            home=self.home,
+            lease_seconds=self._core.settings.workers.lease_seconds,
+            info=record,
+            claims=claims,
+        )
