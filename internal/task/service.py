@@ -12,9 +12,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from internal.agent.usage import budget_tokens
 from internal.clock import Clock
-from internal.control.budget import Used, find_used_up, members_of
 from internal.control.gate import encode_gates
 from internal.control.policy import Policy
 from internal.crypto.box import Box
@@ -29,11 +27,12 @@ from internal.task.event import StoredEvent
 from internal.task.eventlog import EventLog
 from internal.task.facts import run_facts
 from internal.task.listing import TaskFilter, TaskPage, list_tasks
-from internal.task.model import ConfigChanges, Task, TaskConfig, TaskSpec, Tenant
+from internal.task.model import ConfigChanges, Task, TaskSpec, Tenant
 from internal.task.ops import Ops
+from internal.task.precondition import check_budget, check_done
 from internal.task.state import FINISHED, State
 from internal.task.stats import Stats, read_stats
-from internal.task.store import Backlog, Reply, TaskStore
+from internal.task.store import Backlog, TaskStore
 from internal.task.submission import new_task_fields
 from internal.task.works import read_work
 
@@ -158,7 +157,7 @@ class TaskService:
         """
         known = await self.get(tenant, task)
         config = changes.applied_to(known.config) if changes else known.config
-        _check_budget(known, config)
+        check_budget(known, config)
         gates = self._gates(known)
         reply = await self._store.instruct(
             f"{tenant}/{task}",
@@ -167,7 +166,7 @@ class TaskService:
             gates,
             config=encode_config(config) if changes else "",
         )
-        self._judge(reply, "instructed")
+        check_done(reply, "instructed")
         return await self.get(tenant, task)
 
     async def retry(self, tenant: Tenant, task: str, *, only_letter: bool = False) -> Task:
@@ -178,12 +177,12 @@ class TaskService:
             NotFound, Conflict (it did not fail, or its budget is used up).
         """
         known = await self.get(tenant, task)
-        _check_budget(known, known.config)
+        check_budget(known, known.config)
         gates = self._gates(known)
         reply = await self._store.retry(
             f"{tenant}/{task}", random_token(), gates, only_letter=only_letter
         )
-        self._judge(reply, "retried")
+        check_done(reply, "retried")
         return await self.get(tenant, task)
 
     async def cancel(self, tenant: Tenant, task: str) -> State | None:
@@ -195,7 +194,7 @@ class TaskService:
         Raises:
             NotFound, Conflict (nothing to cancel).
         """
-        reply = self._judge(await self._store.cancel(f"{tenant}/{task}"), "cancelled")
+        reply = check_done(await self._store.cancel(f"{tenant}/{task}"), "cancelled")
         fault_point("cancel_stored")
         return None if reply.word == "cancelling" else State(reply.rest[0])
 
@@ -206,7 +205,7 @@ class TaskService:
         Raises:
             NotFound, Conflict (it is finished, being cancelled, or a create-pr).
         """
-        reply = self._judge(await self._store.pause(f"{tenant}/{task}"), "paused")
+        reply = check_done(await self._store.pause(f"{tenant}/{task}"), "paused")
         fault_point("pause_stored")
         return reply.word == "ok" and reply.rest[0] == State.PAUSED
 
@@ -217,7 +216,7 @@ class TaskService:
         Raises:
             NotFound, Conflict (it is not paused).
         """
-        reply = self._judge(await self._store.resume(f"{tenant}/{task}"), "resumed")
+        reply = check_done(await self._store.resume(f"{tenant}/{task}"), "resumed")
         return State(reply.rest[0])
 
     async def direct(self, tenant: Tenant, task: str, text: str) -> Directed:
@@ -232,13 +231,13 @@ class TaskService:
         reply = await self._store.direct(f"{tenant}/{task}", directive, text, gates)
         if reply.word == "full":
             raise Conflict("Too many directives wait already.", code="too_many_directives")
-        self._judge(reply, "directed")
+        check_done(reply, "directed")
         state, delivery = reply.rest
         return Directed(directive=directive, status=State(state), delivery=delivery)
 
     async def delete(self, tenant: Tenant, task: str) -> None:
         """Erase a finished task from Redis; homes erase their part. Raises NotFound, Conflict."""
-        self._judge(await self._store.delete(f"{tenant}/{task}"), "deleted")
+        check_done(await self._store.delete(f"{tenant}/{task}"), "deleted")
 
     async def diff(
         self, tenant: Tenant, task: str, iteration: int | None = None
@@ -286,26 +285,3 @@ class TaskService:
 
     def _gates(self, task: Task | TaskSpec) -> str:
         return encode_gates(self._policy.gates(run_facts(task)))
-
-    @staticmethod
-    def _judge(reply: Reply, participle: str) -> Reply:
-        if reply.word == "missing":
-            raise NotFound("There is no such task.")
-        if reply.word == "illegal":
-            raise Conflict(f"The task is {reply.rest[0]}; it cannot be {participle} now.")
-        return reply
-
-
-def _check_budget(task: Task, config: TaskConfig) -> None:
-    """
-    Refuse another run of a finished task that could use nothing.
-
-    Raises:
-        Conflict: says which budget is used up.
-    """
-    used = Used(tokens=budget_tokens(task.usage_total), usd=task.usage_total.cost_usd)
-    over = find_used_up(config.budget, used)
-    if over is not None and task.status in FINISHED:
-        told = f"used {over.used:g} of {over.limit:g}; instruct with a higher config.{over.budget}"
-        message = f"The budget config.{over.budget} is used up ({told})."
-        raise Conflict(message, code="budget_exceeded", **members_of(over))
