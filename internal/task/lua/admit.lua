@@ -13,11 +13,15 @@ if not f.token or f.token ~= ARGV[2] then return {'fenced'} end
 if f.cancel then return {'cancelled'} end
 
 -- The gate of a candidate that opens last, and when (ms; never, as far as anybody knows: math.huge); nil: all are open.
+-- One that somebody is trying counts as now: its answer comes before the end of any other wait.
 local function last_to_open(gates, limits)
   local last, latest
   for i, gate in ipairs(gates) do
     local room, opens = room_of(gate, limits[i])
-    if room < gate.cost and (not last or (opens or math.huge) > latest) then last, latest = gate.key, opens or math.huge end
+    if room < gate.cost then
+      opens = opens or gate.half_open and NOW or math.huge
+      if not last or opens > latest then last, latest = gate.key, opens end
+    end
   end
   return last, latest
 end
@@ -40,7 +44,7 @@ for _, gate in ipairs(gates_of(t)) do                           -- what did not 
 end
 local reason = wait_reason(wait_at)
 set(t, {op = op})
-if not give_back(t, reason) then park(t, wait_at, soonest < math.huge and soonest or nil) end
+if not give_back(t, reason) then park(t, wait_at, soonest > NOW and soonest < math.huge and soonest or nil) end
 save(t)
 count('handbacks:' .. reason)
 return {'parked'}

@@ -13,6 +13,7 @@ from internal.clock import from_millis
 from internal.control.gate import Gate
 from internal.errors import Fenced
 from internal.task.codec import decode_task
+from internal.task.judgement import Judgement
 from internal.task.model import Claim, Wait
 from internal.task.queue import CancelAccepted
 from tests.support.queue_lab import START_MILLIS, Lab
@@ -287,6 +288,23 @@ async def test_what_finds_no_candidate_waits_for_the_first_that_opens(lab: Lab) 
     await lab.reap()
     again = await lab.take()
     assert await lab.queue.admit(again, candidates("quota:a:k1", "quota:a:k2"), "second") == 1
+
+
+async def test_a_key_that_is_being_tried_opens_before_one_that_is_shut_for_hours(lab: Lab) -> None:
+    """The others wait for its first answer, not for the end of another key's wait."""
+    lab.twice = True
+    await lab.shut("quota:a:k1", seconds=0)
+    await lab.shut("quota:a:k2", seconds=4 * 3600)
+    first, second = await lab.take_new("a"), await lab.take_new("a")
+    assert await lab.queue.admit(first, candidates("quota:a:k1", "quota:a:k2"), "first") == 0
+
+    assert await lab.queue.admit(second, candidates("quota:a:k1", "quota:a:k2"), "second") is None
+
+    told = await wait_of(lab, ref_of(second))
+    assert told == Wait(reason="quota", until=None, gate="quota:a:k1")
+    await lab.queue.judge(first, Judgement(works=("quota:a:k1",)), "third")
+    await lab.reap()
+    assert ref_of(await lab.take()) == ref_of(second)
 
 
 async def test_one_key_is_tried_by_one_task_when_its_quota_may_be_back(lab: Lab) -> None:
