@@ -92,7 +92,9 @@ async def deployment_id(redis: Redis, keys: Keys) -> str:
 
 async def _stored_or_set(redis: Redis, key: str, value: str) -> str:
     """What *key* holds, which is *value* if nobody came first; safe to repeat."""
-    stored = cast("str | None", await redis.set(key, value, nx=True, get=True))
+    stored = cast("str | None", await redis.get(key))  # a server without memory refuses any SET
+    if stored is None:
+        stored = cast("str | None", await redis.set(key, value, nx=True, get=True))
     return value if stored is None else stored
 
 

@@ -44,6 +44,23 @@ async def test_promise_11_a_full_redis_refuses_new_work_and_ends_what_runs(site:
     assert len(site.tasks) == 2
 
 
+async def test_promise_11_processes_start_on_a_full_redis(site: Site) -> None:
+    """Else a restart would take away the last ones that can make room."""
+    await site.serve()
+    await site.core.redis.config_set("maxmemory", "1")
+    server = await site.serve()
+    await site.start()
+    await site.core.redis.config_set("maxmemory", "0")
+
+    async with site.client(server.url) as http:
+        accepted = await _submit(site, http, "first", "say done")
+        ended = await site.finished(str(accepted.json()["id"]))
+
+    assert ended.status is State.COMPLETED
+    site.tasks.append(str(accepted.json()["id"]))
+    await site.settle()
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small file system")
 async def test_promise_10_a_full_disk_below_redis_refuses_writes_and_goes_on_by_itself(
     tmp_path: Path,

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- ADMIT: may a process with these master keys work with these data? If so, it is among the live ones.
 -- KEYS: 1 prefix of all keys
 -- ARGV: 1 process, 2 its record as JSON {active, known[], ...}, 3 id of its active key, 4 ms a silent process counts

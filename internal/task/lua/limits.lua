@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- LIMITS: what the policy allows, in place of what it allowed before.
 -- ARGV: pairs field, value of the hash `limits`
 -- -> {'ok'}

@@ -16,7 +16,9 @@ local looked_at, bytes, gone = 0, 0, 0
 
 -- Returns true when nothing more is to go of this task.
 local function trim(ref)
-  local key, from, highest = task_key(ref), '-', 0
+  local key, highest = task_key(ref), 0
+  local trimmed = redis.call('HGET', key, 'events_trimmed')
+  local from = trimmed and '(' .. trimmed or '-'                -- what stayed before it stays
   local complete = false
   while not complete and looked_at < EVENTS and bytes < BYTES do
     local entries, ids = redis.call('XRANGE', key .. ':events', from, '+', 'COUNT', STEP), {}
@@ -38,7 +40,9 @@ local from = redis.call('GET', P .. 'trimmed')
 local refs = redis.call('ZRANGE', P .. 'expiring', from and '(' .. from or '-inf', '+inf', 'BYSCORE', 'LIMIT', 0, TASKS,
   'WITHSCORES')
 for i = 1, #refs, 2 do
-  if redis.call('EXISTS', task_key(refs[i])) == 1 and not trim(refs[i]) then return {gone, 1} end
+  local is_first = looked_at == 0
+  local complete = redis.call('EXISTS', task_key(refs[i])) == 0 or trim(refs[i])
+  if not complete and not (is_first and gone == 0) then return {gone, 1} end  -- a whole call for nothing: go on behind it
   redis.call('SET', P .. 'trimmed', refs[i + 1], 'EX', 3600)
 end
 if #refs == 0 then redis.call('DEL', P .. 'trimmed') end        -- from the first one again: others may have finished

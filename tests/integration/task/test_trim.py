@@ -71,3 +71,33 @@ async def test_agent_events_of_the_oldest_finished_tasks_go_first(lab: Lab) -> N
     await lab.finish(claim)
     for ref in (old, new):
         await lab.store.delete(ref)
+
+
+async def test_a_task_with_a_long_log_of_our_own_does_not_keep_the_others(full: Lab) -> None:
+    """Whoever pauses a task hundreds of times stops no trimming, and no reaper spins on it."""
+    long = await full.create()
+    for _ in range(510):  # four events each, and one call looks at 2,000
+        await full.store.pause(long)
+        await full.store.resume(long)
+    await full.run(await full.take())
+    await full.sleep(1)
+    chatty = await _finished(full, events=100)
+    used = int((await full.redis.info("memory"))["used_memory"])
+    await full.redis.config_set("maxmemory", int(used / 0.9))
+
+    rounds = [await full.queue.trim_events(0.5) for _ in range(3)]
+
+    assert rounds == [(0, True), (100, True), (0, False)]
+    for ref in (long, chatty):
+        await full.store.delete(ref)
+
+
+async def test_limits_are_written_although_redis_is_full(full: Lab) -> None:
+    """Else no process could start, and so nobody could make room."""
+    used = int((await full.redis.info("memory"))["used_memory"])
+    await full.redis.config_set("maxmemory", used // 2)
+
+    await full.store.set_limits({"tenant:*": 4})
+
+    assert await full.redis.hgetall(full.keys.limits()) == {"tenant:*": "4"}
+    await full.redis.delete(full.keys.limits())
