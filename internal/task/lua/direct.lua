@@ -7,6 +7,9 @@ local f = t.f
 if not f.status then return {'missing'} end
 local known, delivery = string.match(f.directive_op or '', '^(%S+) (%a+)$')
 if known == id then return {'ok', f.status, delivery} end
+for _, other in ipairs(directives.all(t)) do                    -- another one was said since
+  if other.id == id then return {'ok', f.status, other.delivery} end
+end
 if f.cancel then return {'illegal', 'being cancelled'} end
 if FINISHED[f.status] then return {'illegal', f.status} end
 if redis.call('LLEN', directives.key(t)) >= directives.MOST then return {'full', f.status} end

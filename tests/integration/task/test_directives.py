@@ -182,6 +182,19 @@ async def test_a_directive_during_a_create_pr_waits_for_its_end(lab: Lab, is_mad
     assert not is_made or "repo:default:r" in document["gates"]
 
 
+async def test_a_directive_whose_reply_was_lost_is_said_once_whoever_spoke_since(lab: Lab) -> None:
+    """Its repeat is known by what waits, not only by being the newest."""
+    await lab.create()
+    first = await lab.direct(REF, "the one", "d1")
+    await lab.direct(REF, "the other", "d2")
+
+    again = await lab.direct(REF, "the one", "d1")
+
+    assert again == first
+    assert await lab.redis.llen(lab.keys.task_directives("default", "t1")) == 2
+    await lab.store.cancel(REF)
+
+
 async def test_at_most_sixteen_directives_wait(lab: Lab) -> None:
     """The next one is refused, and changes nothing."""
     lab.twice = True
