@@ -52,6 +52,23 @@ async def test_work_of_a_home_that_is_gone_runs_elsewhere(lab: Lab) -> None:
     assert not (await lab.world()).get("homes")
 
 
+async def test_a_home_whose_workers_are_isolated_is_as_one_that_is_gone(lab: Lab) -> None:
+    """They get nothing until an operator says so; what waits for them does not know when."""
+    ref = await follow_up(lab, truncated=True)
+    other = await follow_up(lab)
+    await lab.redis.hset(lab.keys.limits(), "throttle:worker:worker-h1", "0")
+    await live(lab, 3, "h1", "h2")
+
+    claim = await lab.take("w2", "h2")
+
+    assert f"default/{claim.task.id}" == other
+    assert (await lab.document(ref))["wait_reason"] == "home_away"
+    await lab.redis.hset(lab.keys.limits(), "throttle:worker:worker-h1", "1")
+    await live(lab, 3, "h1", "h2")
+    assert not (await lab.take("worker-h1", "h1")).lost_work
+    await lab.redis.delete(lab.keys.limits())
+
+
 async def test_a_home_that_left_in_good_order_is_gone_at_once(lab: Lab) -> None:
     """Nobody waits 15 s for a worker that said good-bye."""
     await lab.queue.register("w1", "h1", {})

@@ -15,8 +15,13 @@ local function leave_registry(worker, home)
   redis.call('ZREM', P .. 'workers', worker)
   redis.call('ZREM', P .. 'home:' .. home, worker)
 end
+-- Whether a home has a worker that may take work; one that an escalation has isolated may not.
 local function home_lives(home)
-  return redis.call('ZCOUNT', P .. 'home:' .. home, NOW - WORKER_TTL * 1000, '+inf') > 0
+  local live = redis.call('ZRANGE', P .. 'home:' .. home, NOW - WORKER_TTL * 1000, '+inf', 'BYSCORE', 'LIMIT', 0, 64)
+  for _, worker in ipairs(live) do
+    if redis.call('HGET', P .. 'limits', 'throttle:worker:' .. worker) ~= '0' then return true end
+  end
+  return false
 end
 
 -- Note that somebody speaks to Redis; true while nothing may be reaped. After a silence of more than 5 s, or of
