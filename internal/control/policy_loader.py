@@ -12,14 +12,16 @@ the operator chose would be worse than not to run.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import entry_points
 from typing import cast
 
 from internal.control.breaker import BreakerRule, agent_key
-from internal.control.escalation import ScopeKind, Signal
+from internal.control.budget import Budget
+from internal.control.escalation import EscalationRule, ScopeKind, Signal
+from internal.control.gate import Gate
 from internal.control.policy import Policy, RunFacts
-from internal.control.pressure import Load
+from internal.control.pressure import Load, Verdict
 from internal.control.quota import UsedUp
 from internal.control.retry import Failed, FailureClass
 from internal.errors import Invalid
@@ -54,21 +56,41 @@ def load_policy(name: str, settings_policy: Policy) -> Policy:
 def _try(name: str, policy: Policy) -> None:
     """Ask it once, so that what is wrong shows now and not at the first task."""
     try:
-        policy.gates(_SOMEBODY)
-        policy.escalation(Signal.SILENCE, ScopeKind.REPOSITORY)
-        policy.pressure(Load())
-        policy.retry(Failed(kind=FailureClass.PASSING, repeats=0))
-        policy.quota_wait(UsedUp(seconds=None, waits=0, has_next=False))
-        rule = cast("object", policy.breaker(agent_key("demo")))
-        policy.budget(_SOMEBODY)
+        answers = _answers(policy)
         limits = {field: float(limit) for field, limit in policy.limits().items()}
     except Exception as error:
         raise _broken(name, f"{type(error).__name__}: {error}") from error
-    if not isinstance(rule, BreakerRule):
-        raise _broken(name, "breaker must return a BreakerRule")
-    bad = [field for field, limit in limits.items() if not math.isfinite(limit) or limit < 0]
+    for method, (answer, kinds) in answers.items():
+        if not isinstance(answer, kinds):
+            raise _broken(name, f"{method} returned {type(answer).__name__}")
+    bad = [field for field, limit in limits.items() if not _is_limit(field, limit)]
     if bad:
         raise _broken(name, f"not a limit: {', '.join(sorted(bad))}")
+
+
+def _answers(policy: Policy) -> Mapping[str, tuple[object, tuple[type, ...]]]:
+    """What each method says of somebody, and of what kind that has to be."""
+    gates = cast("Sequence[object]", policy.gates(_SOMEBODY))
+    strange = next((gate for gate in gates if not isinstance(gate, Gate)), Gate(key="none"))
+    escalation = policy.escalation(Signal.SILENCE, ScopeKind.REPOSITORY)
+    repeat = policy.retry(Failed(kind=FailureClass.PASSING, repeats=0))
+    wait = policy.quota_wait(UsedUp(seconds=None, waits=0, has_next=False))
+    seconds = (int, float, type(None))
+    return {
+        "gates": (strange, (Gate,)),
+        "escalation": (escalation, (EscalationRule, type(None))),
+        "pressure": (policy.pressure(Load()), (Verdict,)),
+        "retry": (repeat, seconds),
+        "quota_wait": (wait, seconds),
+        "breaker": (policy.breaker(agent_key("demo")), (BreakerRule,)),
+        "budget": (policy.budget(_SOMEBODY), (Budget,)),
+    }
+
+
+def _is_limit(field: str, limit: float) -> bool:
+    """0 is no limit; behind a cap or a rate of less than one run a task would wait for ever."""
+    is_share = field.startswith(("weight:", "budget:"))
+    return math.isfinite(limit) and (limit == 0 or limit >= 1 or (is_share and limit > 0))
 
 
 def _broken(name: str, why: str) -> Invalid:

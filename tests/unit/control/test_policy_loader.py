@@ -40,6 +40,31 @@ class Raising(Nights):
         raise KeyError(run.agent)
 
 
+class Fractions(Nights):
+    def limits(self) -> Mapping[str, float]:
+        return {"heavy:all": 0.5, "weight:a": 0.5, "budget:tenant:*:usd": 0.5}
+
+
+def saying(method: str, answer: object) -> type[Nights]:
+    """A policy that answers one question with nonsense."""
+
+    def say(*_: object) -> object:
+        return answer
+
+    return type(f"No_{method}", (Nights,), {method: say})
+
+
+NONSENSE = {
+    "gates": ["rate:agent:night"],
+    "escalation": {"warn": 1},
+    "pressure": None,
+    "retry": "5",
+    "quota_wait": "5",
+    "breaker": 3,
+    "budget": None,
+}
+
+
 def no_policy(settings: Policy) -> object:
     return settings.limits()
 
@@ -48,13 +73,16 @@ def no_policy(settings: Policy) -> object:
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An installed package whose policies are those above."""
     module = ModuleType("acme_policy")
-    for thing in (Nights, Endless, Raising, no_policy):
-        setattr(module, thing.__name__, thing)
+    strange = [saying(method, answer) for method, answer in NONSENSE.items()]
+    classes: list[type[Nights]] = [Nights, Endless, Raising, Fractions, *strange]
+    policies = {policy.__name__: policy for policy in classes}
+    for name, thing in {**policies, "no_policy": no_policy}.items():
+        setattr(module, name, thing)
     monkeypatch.setitem(sys.modules, "acme_policy", module)
     info = tmp_path / "acme_policy-1.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-policy\nVersion: 1\n")
-    names = ("Nights", "Endless", "Raising", "no_policy", "missing")
+    names = (*policies, "no_policy", "missing")
     lines = "".join(f"{name.lower()} = acme_policy:{name}\n" for name in names)
     (info / "entry_points.txt").write_text(f"[codeforge.policies]\n{lines}")
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
@@ -79,6 +107,8 @@ def test_a_packages_policy_is_made_from_that_of_the_settings() -> None:
         ("no_policy", "lacks methods"),
         ("raising", "'raising' is broken: KeyError: 'demo'"),
         ("endless", "not a limit: tenant:a, tenant:b"),
+        ("fractions", "not a limit: heavy:all$"),
+        *((f"no_{method}", f"broken: {method} returned") for method in NONSENSE),
     ],
 )
 def test_a_broken_policy_is_refused_with_the_reason(name: str, why: str) -> None:
