@@ -33,3 +33,11 @@ def changes_in_words(changes: Document) -> str:
     return f"{created} created, {modified} modified, {changes['files_deleted']} deleted, " + str(
         changes["diff_stats"]
     )
+
+
+def wait_in_words(wait: Document) -> str:
+    """Why a task waits, where, and until when that is known."""
+    words = [wait["reason"]]
+    words += [f"at {wait['gate']}"] if wait.get("gate") else []
+    words += [f"until {wait['until'][:19]}Z"] if wait.get("until") else []
+    return " ".join(words)

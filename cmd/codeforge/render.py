@@ -10,7 +10,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.text import Text
 
-from codeforge.plain import STYLES, Document, changes_in_words, clean, one_line
+from codeforge.plain import STYLES, Document, changes_in_words, clean, one_line, wait_in_words
 from codeforge.render_events import event_line
 
 
@@ -59,6 +59,22 @@ def token_line(console: Console, token: Document) -> None:
     console.print("  ".join(words), soft_wrap=True, highlight=False, markup=False)
 
 
+def control_page(console: Console, control: Document) -> None:
+    """What holds runs back: each list under its name, and what new work gets."""
+    lists = (
+        ("gates", gate_line),
+        ("breakers", breaker_line),
+        ("budgets", budget_line),
+        ("escalations", escalation_line),
+    )
+    for name, line in lists:
+        if control[name]:
+            console.print(name, style="dim", highlight=False)
+        for row in control[name]:
+            line(console, row)
+    pressure_line(console, control["pressure"])
+
+
 def gate_line(console: Console, gate: Document) -> None:
     """One gate on one line."""
     words = [gate["key"], gate["state"].replace("_", "-")]
@@ -80,9 +96,22 @@ def escalation_line(console: Console, escalated: Document) -> None:
 def pressure_line(console: Console, pressure: Document) -> None:
     """What new work gets, on one line."""
     words = [f"new work: {pressure['answer']}"]
-    words += [pressure["cause"]] if pressure["cause"] != "none" else []
+    words += _short(pressure)
     words += [f"{pressure['runnable']} runnable", f"{pressure['slots']} slots"]
     console.print(clean("  ".join(words)), soft_wrap=True, highlight=False, markup=False)
+
+
+def _short(pressure: Document) -> list[str]:
+    """What is short, and how much."""
+    match pressure["cause"]:
+        case "queue" as cause:
+            return [cause, f"oldest {pressure['oldest_seconds']:.0f} s"]
+        case "disk" as cause:
+            return [cause, f"{pressure['full_homes']} of {pressure['homes']} homes full"]
+        case ("memory" | "redis_memory") as cause:
+            return [cause, f"{100 * pressure[f'{cause}_share']:.0f} % used"]
+        case _:
+            return []
 
 
 def breaker_line(console: Console, breaker: Document) -> None:
@@ -169,7 +198,7 @@ def task_page(console: Console, task: Document) -> None:
         ("prompt", task.get("current_prompt") or task["prompt"]),
         ("iteration", str(task["iteration"])),
         ("attempt", str(task["attempt"]) if task.get("attempt", 0) > 1 else None),
-        ("waits for", _wait(waits) if waits else None),
+        ("waits for", wait_in_words(waits) if waits else None),
         ("error", task.get("error")),
         ("result", task.get("result")),
         ("changes", changes_in_words(changes) if changes else None),
@@ -191,11 +220,3 @@ def task_page(console: Console, task: Document) -> None:
 def _usage(usage: Document) -> str:
     tokens = f"{usage['input_tokens']} in, {usage['output_tokens']} out"
     return f"{tokens}, {usage['cost_usd']:.4f} USD, {usage['duration_seconds']:.1f} s"
-
-
-def _wait(wait: Document) -> str:
-    """Why a task waits, where, and until when that is known."""
-    words = [wait["reason"]]
-    words += [f"at {wait['gate']}"] if wait.get("gate") else []
-    words += [f"until {wait['until'][:19]}Z"] if wait.get("until") else []
-    return " ".join(words)

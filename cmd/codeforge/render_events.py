@@ -7,7 +7,7 @@ import json
 from rich.console import Console
 from rich.text import Text
 
-from codeforge.plain import STYLES, Document, changes_in_words, clean, one_line
+from codeforge.plain import STYLES, Document, changes_in_words, clean, one_line, wait_in_words
 
 _WIDTH = 200
 
@@ -29,6 +29,10 @@ _NOTES = frozenset(
 
 
 def _note(data: Document) -> str:
+    if "until" in data and "reason" in data:
+        return wait_in_words(data)
+    if "why" in data:
+        return f"{data.get('breaker')} until {str(data.get('until'))[:19]}Z ({data['why']})"
     if "level" in data:
         return f"{data.get('scope')} {data['level']} ({data.get('reason')})"
     if "limit" in data:

@@ -27,6 +27,8 @@ StartFrom = Annotated[str | None, typer.Option(help="Branch, tag or commit to st
 Timeout = Annotated[int | None, typer.Option(help="Seconds the run may take.")]
 MaxUsd = Annotated[float | None, typer.Option(help="US dollars the whole task may cost.")]
 MaxTokens = Annotated[int | None, typer.Option(help="Tokens the whole task may use.")]
+Silence = Annotated[int | None, typer.Option(help="Seconds the agent may say nothing.")]
+ToolSeconds = Annotated[int | None, typer.Option(help="Seconds one call of a tool may take.")]
 MaxTurns = Annotated[int | None, typer.Option(help="Turns of the agent in one run.")]
 Retries = Annotated[
     int | None, typer.Option(help="Times a run whose agent failed is repeated (0 to 5).")

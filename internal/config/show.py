@@ -10,7 +10,7 @@ from typing import cast
 from pydantic import SecretStr
 
 from internal.config.load import Loaded
-from internal.config.settings import leaf
+from internal.config.settings import Section, leaf
 from internal.redact import MASK, mask_url
 
 
@@ -32,6 +32,8 @@ def effective(loaded: Loaded) -> list[Row]:
 
 
 def _shown(value: object, path: str) -> object:
+    if isinstance(value, Section):
+        value = value.model_dump(exclude_unset=True)
     match value:
         case SecretStr():
             return _shown_secret(value.get_secret_value(), path)
@@ -41,7 +43,7 @@ def _shown(value: object, path: str) -> object:
             return mask_url(value)
         case Mapping():
             members = cast("Mapping[str, object]", value)
-            return {name: _shown(member, path) for name, member in members.items()}
+            return {mask_url(name): _shown(member, path) for name, member in members.items()}
         case tuple():
             return [_shown(item, path) for item in cast("tuple[object, ...]", value)]
         case _:

@@ -20,7 +20,7 @@ from internal.task.service import TaskService
 _FRESH_SECONDS = 1.0
 _SAYS = {
     Cause.QUEUE: "more work waits than the workers can do soon",
-    Cause.DISK: "the disks of all workers are full",
+    Cause.DISK: "the disks of all workers are above their critical threshold",
     Cause.MEMORY: "this server is short of memory",
     Cause.REDIS_MEMORY: "Redis is short of memory",
 }
@@ -67,7 +67,8 @@ class PressureGauge:
         if verdict.answer is Answer.ACCEPT:
             return
         self._count(verdict.answer.value, verdict.cause.value)
-        said = f"No new work now ({verdict.cause}): {_SAYS[verdict.cause]}."
+        again = f"Ask again in {verdict.retry_after_seconds} s."
+        said = f"No new work now ({verdict.cause}): {_SAYS[verdict.cause]}. {again}"
         if verdict.answer is Answer.SLOW:
             raise RateLimited(said, retry_after_seconds=verdict.retry_after_seconds)
         raise Unavailable(said, retry_after_seconds=verdict.retry_after_seconds)

@@ -87,9 +87,11 @@ def test_a_task_is_paused_told_something_and_resumed(
     deployment: Deployment, client: Client, repository: Repo
 ) -> None:
     """Each prints the state, or what becomes of the word; what is not possible is exit code 3."""
-    task = _submit(deployment, repository, "say begun\nhang")
+    limits = ("--silence-seconds", "400", "--tool-seconds", "300")
+    task = _submit(deployment, repository, "say begun\nhang", *limits)
     eventually(lambda: "begun" in str(client.events(task)), "it runs")
 
+    config = client.get(task)["config"]
     pausing = _print(deployment, "task", "pause", task)
     eventually(lambda: client.get(task)["status"] == "paused", "it is paused")
     told = _print(deployment, "task", "directive", task, "say more")
@@ -101,6 +103,7 @@ def test_a_task_is_paused_told_something_and_resumed(
     control = [(event["event"], event["data"]) for event in events if event["type"] == "control"]
     refused = [deployment.run("task", word, task).returncode for word in ("pause", "resume")]
 
+    assert (config["silence_seconds"], config["tool_seconds"]) == (400, 300)
     assert pausing.strip() in {"pausing", "paused"}
     assert told.strip() == "next"
     assert resumed.strip() == "pending"
@@ -147,10 +150,14 @@ def test_a_packages_policy_shuts_a_breaker_and_an_operator_opens_it(
     shown = _print(deployment, "control", "show").splitlines()
     _print(deployment, "control", "release", waits["gate"])
     ended = deployment.finished(task, client=client)
+    limits = ("--silence-seconds", "400", "--tool-seconds", "300")
+    _print(deployment, "task", "instruct", task, "say more", *limits)
+    raised = deployment.finished(task, client=client)["config"]
     unknown = deployment.run("control", "release", "breaker:agent:nobody")
 
     assert (waits["reason"], waits["gate"]) == ("breaker", "breaker:agent:demo")
     assert any(line.startswith("breaker:agent:demo  shut") for line in shown), shown
     assert any(line.startswith("rate:agent:touchy") for line in shown), shown
     assert ended["status"] == "completed"
+    assert (raised["silence_seconds"], raised["tool_seconds"]) == (400, 300)
     assert unknown.returncode == 3

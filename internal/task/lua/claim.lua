@@ -134,7 +134,7 @@ local function serve(tenant, head, virtual_time, suffixes)
   local closed, opens = closed_gate(gates, limits)
   if closed == 'tenant:' .. tenant then                         -- the tenant waits, with all its lists
     for _, suffix in ipairs(suffixes) do park_flow(closed, lane, suffix, tenant) end
-    wait_for(t, t.f.at, 'cap')
+    wait_for(t, t.f.at, 'cap', nil, closed)
     return save(t)
   end
   redis.call('LPOP', head.list)

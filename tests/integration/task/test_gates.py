@@ -55,6 +55,8 @@ async def test_the_wait_is_told_once(lab: Lab) -> None:
     world = await lab.world()
     assert world.document(second)["wait_reason"] == "cap"
     assert world.names(second).count("system/waiting") == 1
+    (told,) = [event["data"] for event in world.events(second) if event["event"] == "waiting"]
+    assert told == {"reason": "cap", "until": None, "gate": "repo:a:r"}
 
     await lab.run(running)
     await lab.take()

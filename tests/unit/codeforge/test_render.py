@@ -11,6 +11,17 @@ from rich.console import Console
 from codeforge import render
 from codeforge.render_events import event_line
 
+_SHORT = {
+    "answer": "slow",
+    "cause": "none",
+    "runnable": 900,
+    "oldest_seconds": 1000.25,
+    "slots": 2,
+    "homes": 3,
+    "full_homes": 1,
+    "memory_share": 0.96,
+    "redis_memory_share": 0.91,
+}
 URL = "https://git.example.com/o/r/pull/7"
 
 
@@ -94,11 +105,39 @@ def test_levels_and_pressure_take_a_line_each() -> None:
             "since": "2026-11-21T15:03:40.701Z",
         },
     )
-    render.pressure_line(console, {"answer": "slow", "cause": "queue", "runnable": 900, "slots": 2})
+    for cause in ("none", "queue", "disk", "memory", "redis_memory"):
+        render.pressure_line(console, {**_SHORT, "cause": cause})
 
     assert text.getvalue().splitlines() == [
         "worker:w  isolate  slow_end  32 signals  since 2026-11-21T15:03:40Z",
-        "new work: slow  queue  900 runnable  2 slots",
+        "new work: slow  900 runnable  2 slots",
+        "new work: slow  queue  oldest 1000 s  900 runnable  2 slots",
+        "new work: slow  disk  1 of 3 homes full  900 runnable  2 slots",
+        "new work: slow  memory  96 % used  900 runnable  2 slots",
+        "new work: slow  redis_memory  91 % used  900 runnable  2 slots",
+    ]
+
+
+def test_a_breaker_is_not_taken_for_its_gate() -> None:
+    """
+    An open breaker is a gate that is shut, under one key: each list says what it lists.
+    """
+    text = io.StringIO()
+    times = {"until": "2026-01-01T00:00:00Z", "why": "3 failures in a row"}
+    key = "breaker:agent:demo"
+    gate = {"key": key, "state": "shut", "waiting": 2, **times}
+    breaker = {"key": key, "state": "open", "calls": 0, "failed": 0, "slow": 0, **times}
+    lists: dict[str, Any] = {"gates": [gate], "breakers": [breaker], "budgets": []}
+    lists |= {"escalations": [], "pressure": {**_SHORT, "answer": "accept"}}
+
+    render.control_page(Console(file=text, width=200), lists)
+
+    assert text.getvalue().splitlines() == [
+        "gates",
+        f"{key}  shut  2 waiting  until 2026-01-01T00:00:00Z  3 failures in a row",
+        "breakers",
+        f"{key}  open  until 2026-01-01T00:00:00Z  3 failures in a row",
+        "new work: accept  900 runnable  2 slots",
     ]
 
 
@@ -108,7 +147,12 @@ def test_levels_and_pressure_take_a_line_each() -> None:
         ("paused", {}, "  paused"),
         ("directive", {"text": "mind the tests"}, "  directive: mind the tests"),
         ("budget_warning", {"budget": "max_tokens", "used": 80, "limit": 100}, "max_tokens 80 of"),
-        ("breaker_opened", {"breaker": "breaker:agent:demo"}, "breaker:agent:demo"),
+        (
+            "breaker_opened",
+            {"breaker": "b:agent:x", "why": "its probe failed", "until": "2026-01-01T00:00:00.1Z"},
+            "  breaker_opened: b:agent:x until 2026-01-01T00:00:00Z (its probe failed)",
+        ),
+        ("breaker_closed", {"breaker": "b:agent:x"}, "  breaker_closed: b:agent:x"),
     ],
 )
 def test_whoever_follows_sees_what_control_does(
@@ -116,6 +160,18 @@ def test_whoever_follows_sees_what_control_does(
 ) -> None:
     """Also that what has nothing to add takes a line."""
     assert line.strip() in shown("control", event, **data)
+
+
+def test_whoever_follows_sees_where_a_task_waits() -> None:
+    """The gate is what an operator would release; without one, the reason alone."""
+    gate = {"gate": "hold:agent:demo", "until": None}
+
+    assert shown("system", "waiting", reason="breaker", **gate) == (
+        "waiting: breaker at hold:agent:demo"
+    )
+    assert shown("system", "waiting", reason="retry", until="2026-01-01T00:00:00.5Z") == (
+        "waiting: retry until 2026-01-01T00:00:00Z"
+    )
 
 
 def test_a_task_that_waits_says_where_and_until_when() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from internal.config.effect import without_effect
@@ -32,6 +33,22 @@ def test_secrets_are_masked_and_places_are_shown(tmp_path: Path) -> None:
     assert rows["redis.url"].value == "rediss://***@redis.example:6380/1"
     assert rows["redis.url"].source == "CODEFORGE_REDIS__URL"
     assert rows["git.allow_hosts"].value == []
+
+
+def test_a_table_of_limits_is_shown_with_what_it_says(tmp_path: Path) -> None:
+    """
+    What an entry leaves out is as under `*`, so it is not shown; and all of it is fit for JSON.
+    """
+    tables = {
+        "CODEFORGE_CONTROL__TENANTS": '{"team-a": {"weight": 3, "concurrency": 0}}',
+        "CODEFORGE_CONTROL__REPOSITORIES": '{"https://user:hunter22@git.example/r": {}}',
+    }
+
+    rows = {row.path: row.value for row in effective(_loaded(tmp_path, tables))}
+
+    assert json.loads(json.dumps(rows)) == rows
+    assert rows["control.tenants"] == {"team-a": {"weight": 3, "concurrency": 0}}
+    assert rows["control.repositories"] == {"https://***@git.example/r": {}}
 
 
 def test_an_empty_secret_is_shown_as_empty(tmp_path: Path) -> None:

@@ -71,15 +71,16 @@ local function push(t, front, suffix)
   ring_lane(lane, suffix)
 end
 
--- What a task waits for and where it stands meanwhile; said once per reason.
-local function wait_for(t, at, reason, until_ms)
+-- What a task waits for and where it stands meanwhile; said once per reason. gate: where it waits at one
+local function wait_for(t, at, reason, until_ms, gate)
   set(t, {at = at, wait_reason = reason})
   if until_ms then set(t, {wait_until = until_ms}) else clear(t, 'wait_until') end
   redis.call('ZADD', P .. 'queued', 'NX', t.f.since, t.ref)
   if t.f.waited ~= reason then
     set(t, {waited = reason})
     local when = until_ms and '"' .. stamp(until_ms) .. '"' or 'null'
-    emit(t, 'system', 'waiting', '{"reason":"' .. reason .. '","until":' .. when .. '}')
+    local where = gate and ',"gate":' .. quote(gate) or ''
+    emit(t, 'system', 'waiting', '{"reason":"' .. reason .. '","until":' .. when .. where .. '}')
   end
 end
 -- Who is next of the tasks parked at a gate: by priority, then age. Where tenants share the gate, each of them has a
@@ -114,7 +115,7 @@ end
 local function park(t, gate, opens)
   redis.call('ZADD', gate_key(gate, 'parked'), parked.score(t, gate), 'task ' .. t.ref)
   redis.call('ZADD', P .. 'gates:parked', 'NX', NOW, gate)
-  wait_for(t, 'gate ' .. gate, wait_reason(gate), opens)
+  wait_for(t, 'gate ' .. gate, wait_reason(gate), opens, gate)
 end
 -- The whole tenant waits at its own gate; its tasks stay in their lists.
 local function park_flow(gate, lane, suffix, tenant)
