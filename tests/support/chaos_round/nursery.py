@@ -124,11 +124,16 @@ def _say(**members: object) -> None:
 
 def _fork(role: str, environment: Mapping[str, str], log: str) -> int:
     parent = os.getpid()
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     pid = os.fork()
     if pid:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         return pid
     status = 1
     try:
+        # Told to leave before it hears that, it has nothing to hand back yet.
+        signal.signal(signal.SIGTERM, lambda _number, _frame: os._exit(0))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(1)
