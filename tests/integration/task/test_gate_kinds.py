@@ -200,6 +200,32 @@ async def test_weakness_7_one_that_goes_ahead_and_ends_anyhow_keeps_nobody_waiti
     assert await lab.claim("w2") is None
 
 
+async def test_weakness_7_one_that_goes_ahead_and_says_nothing_keeps_the_others_ten_minutes(
+    lab: Lab,
+) -> None:
+    """Else one tenant's run against a silent host shuts a shared gate for as long as it lasts."""
+    await lab.shut(AGENT, seconds=0)
+    ahead = await lab.take_new("a")
+    waiting, last = await lab.create("b"), await lab.create("b")
+    assert await lab.claim() is None
+    for _ in range(199):
+        await lab.sleep(3)
+        await lab.beat("w1", "h1", [ahead])
+    await lab.reap()
+    assert await lab.claim() is None
+
+    await lab.sleep(3)
+    await lab.beat("w1", "h1", [ahead])
+    await lab.reap()
+
+    assert ref_of(await lab.take()) == waiting
+    assert await lab.claim() is None
+    await lab.run(ahead)
+    await lab.reap()
+    assert await lab.claim() is None
+    await lab.store.cancel(last)
+
+
 async def test_weakness_7_who_is_refused_elsewhere_does_not_go_ahead(lab: Lab) -> None:
     """A half-open gate is taken only by a task all of whose other gates are open, too."""
     await lab.store.set_limits({"repo:*": 1})

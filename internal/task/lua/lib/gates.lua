@@ -3,7 +3,8 @@
 -- Kinds: `cap`, so many at once: `gate:<key>:held` is a set, so a double release frees nothing twice. `rate`, so many
 -- starts in any 60 s: `gate:<key>:starts` has the newest. `budget`, so much on a day: `spent:<key>:<day>`. `until`, shut
 -- until a time or until it is released: `gate:<key>:until` is there while it is not open. Behind that time one task goes
--- ahead of the others, and only while it has the token it was claimed with: a dead one keeps nobody waiting.
+-- ahead of the others, and only while it has the token it was claimed with, and for ten minutes: neither a dead nor a mute
+-- one keeps anybody waiting.
 
 local FORGET, gate_key, family_of, kind_of, wait_reason, parse_gates, gates_of, limits_of, room_of, closed_gate,
   take_gates, step_back, shut_gate, open_gate, tenant_of
@@ -11,6 +12,7 @@ do
 
 local WINDOW = 60000                                            -- ms
 local DAY = 86400000
+local TRIES = 600000                                            -- ms in which one that goes ahead has to get an answer
 FORGET = DAY       -- behind its time, a gate that nobody tried is open again as if it had never been shut
 
 function gate_key(gate, name) return P .. 'gate:' .. gate .. ':' .. name end
@@ -112,7 +114,9 @@ local function budget_left(gate, limit)
 end
 local function is_ahead(probe)
   local ref, token = string.match(probe or '', '^(%S+) (%S+)$')
-  return ref and redis.call('HGET', task_key(ref), 'token') == token
+  if not ref then return false end
+  local found = redis.call('HMGET', task_key(ref), 'token', 'granted_at')
+  return found[1] == token and NOW - tonumber(found[2] or NOW) < TRIES
 end
 local function turns_left(gate)
   local found = redis.call('HMGET', gate_key(gate.key, 'until'), 'until', 'probe')
