@@ -29,7 +29,9 @@ def key_line(console: Console, key: Document) -> None:
     used = f"used {key['last_used_at'][:16]}Z" if key["last_used_at"] else "never used"
     place = [key["base_url"]] if key["base_url"] else []
     words = [key["name"], key["provider"], key["hint"], *place, *key["scope"], until, used]
-    console.print(clean("  ".join(words)), soft_wrap=True, highlight=False, markup=False)
+    console.print(
+        clean("  ".join(words)), soft_wrap=True, highlight=False, markup=False, emoji=False
+    )
 
 
 def workspace_line(console: Console, workspace: Document) -> None:
@@ -48,7 +50,9 @@ def mcp_line(console: Console, server: Document) -> None:
     what = " ".join([started or server["url"], *server.get("args", ())])
     names = [*server.get("env_names", ()), *server.get("header_names", ())]
     words = [server["name"], what, *([" ".join(names)] if names else [])]
-    console.print(clean("  ".join(words)), soft_wrap=True, highlight=False, markup=False)
+    console.print(
+        clean("  ".join(words)), soft_wrap=True, highlight=False, markup=False, emoji=False
+    )
 
 
 def token_line(console: Console, token: Document) -> None:
@@ -56,7 +60,7 @@ def token_line(console: Console, token: Document) -> None:
     until = f"until {token['expires_at'][:16]}Z" if "expires_at" in token else "no end"
     used = f"used {token['last_used_at'][:16]}Z" if "last_used_at" in token else "never used"
     words = [token["name"], token["tenant"], "+".join(token["scopes"]), until, used]
-    console.print("  ".join(words), soft_wrap=True, highlight=False, markup=False)
+    console.print("  ".join(words), soft_wrap=True, highlight=False, markup=False, emoji=False)
 
 
 def control_page(console: Console, control: Document) -> None:
@@ -83,14 +87,20 @@ def gate_line(console: Console, gate: Document) -> None:
     words += [f"{gate['waiting']} waiting"] if gate["waiting"] else []
     words += [f"until {gate['until'][:19]}Z"] if "until" in gate else []
     words += [gate["why"]] if "why" in gate else []
-    console.print(clean("  ".join(words)), soft_wrap=True, highlight=False, markup=False)
+    words += [gate["repo_url"]] if "repo_url" in gate else []
+    console.print(
+        clean("  ".join(words)), soft_wrap=True, highlight=False, markup=False, emoji=False
+    )
 
 
 def escalation_line(console: Console, escalated: Document) -> None:
     """One agent, repository or worker that has a level, on one line."""
     words = [escalated["scope"], escalated["level"], escalated["reason"]]
     words += [f"{escalated['signals']} signals", f"since {escalated['since'][:19]}Z"]
-    console.print(clean("  ".join(words)), soft_wrap=True, highlight=False, markup=False)
+    words += [escalated["repo_url"]] if "repo_url" in escalated else []
+    console.print(
+        clean("  ".join(words)), soft_wrap=True, highlight=False, markup=False, emoji=False
+    )
 
 
 def pressure_line(console: Console, pressure: Document) -> None:
@@ -98,7 +108,9 @@ def pressure_line(console: Console, pressure: Document) -> None:
     words = [f"new work: {pressure['answer']}"]
     words += _short(pressure)
     words += [f"{pressure['runnable']} runnable", f"{pressure['slots']} slots"]
-    console.print(clean("  ".join(words)), soft_wrap=True, highlight=False, markup=False)
+    console.print(
+        clean("  ".join(words)), soft_wrap=True, highlight=False, markup=False, emoji=False
+    )
 
 
 def _short(pressure: Document) -> list[str]:
@@ -121,7 +133,9 @@ def breaker_line(console: Console, breaker: Document) -> None:
     words += [f"{breaker['slow']} slow"] if breaker["slow"] else []
     words += [f"until {breaker['until'][:19]}Z"] if "until" in breaker else []
     words += [breaker["why"]] if "why" in breaker else []
-    console.print(clean("  ".join(words)), soft_wrap=True, highlight=False, markup=False)
+    console.print(
+        clean("  ".join(words)), soft_wrap=True, highlight=False, markup=False, emoji=False
+    )
 
 
 def budget_line(console: Console, budget: Document) -> None:
@@ -131,7 +145,10 @@ def budget_line(console: Console, budget: Document) -> None:
     words += [f"{budget['tokens']} tokens{of['tokens']}"]
     if budget["unpriced_tokens"]:
         words.append(f"{budget['unpriced_tokens']} unpriced")
-    console.print(clean("  ".join(words)), soft_wrap=True, highlight=False, markup=False)
+    words += [budget["repo_url"]] if "repo_url" in budget else []
+    console.print(
+        clean("  ".join(words)), soft_wrap=True, highlight=False, markup=False, emoji=False
+    )
 
 
 _LIMITS = (("usd", "usd_limit"), ("tokens", "tokens_limit"))
@@ -142,7 +159,9 @@ def audit_line(console: Console, entry: Document) -> None:
     who = " ".join(part for part in (entry["token"], entry["address"]) if part)
     words = [entry["at"][:19] + "Z", who, entry["action"], entry["object"]]
     words += [f"{name}={value}" for name, value in entry["details"].items() if value is not None]
-    console.print(clean("  ".join(words)), soft_wrap=True, highlight=False, markup=False)
+    console.print(
+        clean("  ".join(words)), soft_wrap=True, highlight=False, markup=False, emoji=False
+    )
 
 
 def endpoint_line(console: Console, endpoint: Document) -> None:

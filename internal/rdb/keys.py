@@ -122,7 +122,7 @@ class Keys:
         return f"{self.prefix}limits"
 
     def spent(self, gate: str, day: str) -> str:
-        """hash: what was spent under a `budget` gate on one day (UTC): usd, tokens; TTL 48 h."""
+        """hash: what was spent under a `budget` gate on one day (UTC), its repo_url; TTL 48 h."""
         return f"{self.prefix}spent:{gate}:{day}"
 
     def spent_gates(self, day: str) -> str:

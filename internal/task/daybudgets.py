@@ -33,6 +33,8 @@ class DayBudget:
     unpriced_tokens: int
     usd_limit: float | None
     tokens_limit: float | None
+    repo_url: str | None = None
+    """Of a repository, as the first task had it that spent something on it today."""
 
     def is_of(self, tenant: str | None) -> bool:
         """Whether *tenant* may see it; None: an operator. What all spend is an operator's."""
@@ -81,6 +83,7 @@ def _budget(gate: str, spent: Mapping[str, str], limits: Sequence[str | None]) -
         unpriced_tokens=max(0, int(spent.get("unpriced_tokens", 0))),
         usd_limit=_limit(limits[:3]),
         tokens_limit=_limit(limits[3:]),
+        repo_url=spent.get("repo_url"),
     )
 
 

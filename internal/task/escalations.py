@@ -39,6 +39,8 @@ class Escalated:
     since: datetime
     """When it got its first level."""
     changed_at: datetime
+    repo_url: str | None = None
+    """Of a repository, as the task had it that raised its level."""
 
     @property
     def kind(self) -> ScopeKind:
@@ -97,4 +99,5 @@ def _escalated(scope: str, fields: dict[str, str]) -> Escalated:
         signals=int(fields["signals"]),
         since=from_millis(int(fields["since"])),
         changed_at=from_millis(int(fields["at"])),
+        repo_url=fields.get("repo_url"),
     )

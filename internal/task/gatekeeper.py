@@ -23,6 +23,8 @@ from internal.ids import random_token
 from internal.rdb.keys import Keys
 from internal.task import scripts
 
+_LIMITS = frozenset({"tenant", "rate", "budget"})
+"""First words of keys that only limits have; `repo` and `agent` are scopes of levels, too."""
 _MOST = 1000
 """Gates of each sort in one list."""
 
@@ -56,6 +58,8 @@ class GateStand:
     since: datetime | None = None
     times: int | None = None
     """How often it was shut since it was last open."""
+    repo_url: str | None = None
+    """Of a repository's gate: as a task that waits or ran there has it, where that is known."""
 
 
 class Gatekeeper:
@@ -78,7 +82,12 @@ class Gatekeeper:
 
         Raises:
             NotFound: no such gate of *tenant* is shut. A shared one is nobody's but an operator's.
+                A limit (a cap, a rate, a budget) is not released but raised.
         """
+        if key.partition(":")[0] in _LIMITS:
+            raise NotFound(
+                "This is a limit, which is not released: raise the limit in the settings."
+            )
         args = [key, random_token(), tenant or ""]
         reply = await scripts.RELEASE(self._redis, [self._keys.prefix], args)
         if reply[0] == "missing":
@@ -101,6 +110,7 @@ def _stand(row: dict[str, Any]) -> GateStand:
         why=row.get("why"),
         since=_time(row.get("since")),
         times=row.get("times"),
+        repo_url=row.get("repo_url"),
     )
 
 

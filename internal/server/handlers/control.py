@@ -70,14 +70,16 @@ def _whose(caller: Caller) -> str | None:
 
 
 def _escalated(found: Escalated) -> dict[str, Any]:
-    return {
+    shown = {
         "scope": found.scope,
         "level": found.level.value,
         "reason": found.reason.value,
         "signals": found.signals,
         "since": rfc3339(found.since),
         "changed_at": rfc3339(found.changed_at),
+        "repo_url": found.repo_url,
     }
+    return set_only(shown)
 
 
 def _pressure(verdict: Verdict, load: Load) -> dict[str, Any]:
@@ -134,5 +136,6 @@ def _gate(gate: GateStand) -> dict[str, Any]:
             "why": gate.why,
             "since": time_or_none(gate.since),
             "times": gate.times,
+            "repo_url": gate.repo_url,
         }
     )

@@ -2,7 +2,7 @@
 -- SURVEY: how gates stand that are shut, at which something waits, or which have a limit of their own.
 -- ARGV: 1 most gates of each sort, 2 '' or the tenant whose gates, and those that all share, are wanted
 -- -> {one JSON object per gate, by key: key, waiting, and where there is one: limit, held, room (a number), opens (ms),
---    until, since (ms), why, times, probe}
+--    until, since (ms), why, times, probe, repo_url}
 local MOST, tenant = tonumber(ARGV[1]), ARGV[2]
 local SCANNED = 9999                                            -- the last one that is looked at of an index
 
@@ -27,11 +27,21 @@ add(redis.call('ZRANGE', P .. 'gates:shut', 0, SCANNED))
 add(redis.call('ZRANGE', P .. 'gates:parked', 0, SCANNED))
 add(limited)
 
+-- The URL of a gate's repository, from who waits or runs there, from its level or from what was spent on it today.
+local function repo_url_of(key)
+  local owner = string.match(key, '^repo:.*') or string.match(key, '^%a+:(repo:.*)')
+  if not owner then return nil end
+  local parked = redis.call('ZRANGE', gate_key(key, 'parked'), 0, 0)[1]
+  local ref = string.match(parked or '', '^task (.*)$') or redis.call('SRANDMEMBER', gate_key(owner, 'held'))
+  return ref and redis.call('HGET', task_key(ref), 'repo_url') or redis.call('HGET', P .. 'escalation:' .. owner, 'repo_url')
+    or redis.call('HGET', P .. 'spent:budget:' .. owner .. ':' .. string.sub(STAMP(), 1, 10), 'repo_url')
+end
 local function stand_of(key)
   local gate = {key = key, kind = kind_of(key), cost = 1}
   local limit = limits_of({gate})[1]
   local room, opens = room_of(gate, limit)
-  local stand = {key = key, opens = opens, waiting = redis.call('ZCARD', gate_key(key, 'parked'))}
+  local stand = {key = key, opens = opens, waiting = redis.call('ZCARD', gate_key(key, 'parked')),
+    repo_url = repo_url_of(key) or nil}
   if room < math.huge then stand.room = math.max(0, math.floor(room)) end
   if gate.kind == 'cap' then stand.held = redis.call('SCARD', gate_key(key, 'held')) end
   if gate.kind == 'cap' or gate.kind == 'rate' then stand.limit = limit end

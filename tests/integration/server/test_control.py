@@ -76,6 +76,14 @@ async def test_a_scope_is_a_word(client: httpx2.AsyncClient, scope: object) -> N
     assert "scope" in answer.json()["fields"]
 
 
+async def test_a_limit_is_raised_and_not_released(client: httpx2.AsyncClient) -> None:
+    """What is used up is shown as shut; who tries to release it is told what to do instead."""
+    answer = await client.post(f"{CONTROL}/release", json={"scope": "budget:tenant:default"})
+
+    assert answer.status_code == 404
+    assert "raise the limit in the settings" in answer.json()["message"]
+
+
 async def test_a_claimed_task_shows_its_permit(
     service: Service, client: httpx2.AsyncClient
 ) -> None:
@@ -185,4 +193,5 @@ async def test_the_spending_of_the_day_is_shown_with_its_limits(
     assert agent == {"key": "budget:agent:demo", **spent, "tokens_limit": 100}
     assert tenant == {"key": "budget:tenant:default", **spent, "usd_limit": 2}
     assert repo["key"].startswith("budget:repo:default:")
+    assert repo["repo_url"] == body()["repo_url"]
     assert hidden == []

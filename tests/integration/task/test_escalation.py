@@ -102,6 +102,7 @@ async def test_signals_raise_a_repository_level_by_level(lab: Lab) -> None:
         "level": "isolate",
         "reason": "silence",
         "signals": 3,
+        "repo_url": (await lab.document(refs[0]))["repo_url"],
         "at": hooks[2]["at"],
     }
     counters = world.get("counters")
@@ -363,6 +364,7 @@ async def test_levels_are_listed_as_they_are(lab: Lab) -> None:
     assert (repository.scope, repository.level) == ("repo:default:r", Level.THROTTLE)
     assert (repository.reason, repository.signals) == (Signal.SILENCE, 2)
     assert repository.since <= repository.changed_at
+    assert (agent.repo_url, repository.repo_url) == (None, "https://example.org/r")
 
 
 def test_a_tenant_may_release_its_own_repositories_only() -> None:

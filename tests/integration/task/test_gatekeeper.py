@@ -52,6 +52,8 @@ async def test_every_gate_that_says_something_is_listed(lab: Lab, keeper: Gateke
     assert (breaker.opens_at, breaker.since) == (from_millis(now + 30_000), from_millis(now))
     assert (breaker.why, breaker.times) == ("it broke", 1)
     assert seen["hold:repo:b:r"].opens_at is None
+    assert seen["repo:a:r"].repo_url == "https://example.org/r"
+    assert {seen[key].repo_url for key in ("hold:repo:b:r", "breaker:agent:demo")} == {None}
     await lab.run(running)
 
 

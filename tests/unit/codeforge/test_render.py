@@ -90,7 +90,8 @@ def test_what_the_watchdog_says_is_shown() -> None:
 
 def test_levels_and_pressure_take_a_line_each() -> None:
     """
-    What has which level and why; what new work gets, with the cause when something is short.
+    What has which level and why; what new work gets, with the cause when something is short. A
+    tenant's name between colons is no emoji.
     """
     text = io.StringIO()
     console = Console(file=text, width=200)
@@ -98,18 +99,19 @@ def test_levels_and_pressure_take_a_line_each() -> None:
     render.escalation_line(
         console,
         {
-            "scope": "worker:w",
+            "scope": "repo:a:r-1",
             "level": "isolate",
             "reason": "slow_end",
             "signals": 32,
             "since": "2026-11-21T15:03:40.701Z",
+            "repo_url": "https://git.example/o/r",
         },
     )
     for cause in ("none", "queue", "disk", "memory", "redis_memory"):
         render.pressure_line(console, {**_SHORT, "cause": cause})
 
     assert text.getvalue().splitlines() == [
-        "worker:w  isolate  slow_end  32 signals  since 2026-11-21T15:03:40Z",
+        "repo:a:r-1  isolate  slow_end  32 signals  since 2026-11-21T15:03:40Z  https://git.example/o/r",
         "new work: slow  900 runnable  2 slots",
         "new work: slow  queue  oldest 1000 s  900 runnable  2 slots",
         "new work: slow  disk  1 of 3 homes full  900 runnable  2 slots",

@@ -31,15 +31,16 @@ local function scopes_of(t)
   return scopes
 end
 
--- A change of level, as metric and webhook. signals: how many led to it
-local function tell_level(scope, told, level, reason, signals)
+-- A change of level, as metric and webhook. signals: how many led to it; repo_url: of a repository, where it is known
+local function tell_level(scope, told, level, reason, signals, repo_url)
   count('escalations:' .. kind_of_scope(scope) .. ':' .. told)
   local tenant, type_ = string.match(scope, '^repo:([^:]+):') or OPERATOR, 'escalation.' .. told
   local to = subscribers(tenant, type_)
   if #to == 0 then return end
   local id = 'escalation-' .. text(NOW) .. '-' .. text(redis.call('HINCRBY', P .. 'counters', 'escalations_told', 1))
   post({id = 'evt_' .. id .. '_0', type = type_, tenant = tenant, task = id, body = '{"type":"' .. type_ .. '","scope":'
-    .. quote(scope) .. ',"level":"' .. level .. '","reason":"' .. reason .. '","signals":' .. text(signals) .. ',"at":"'
+    .. quote(scope) .. ',"level":"' .. level .. '","reason":"' .. reason .. '","signals":' .. text(signals)
+    .. (repo_url and ',"repo_url":' .. quote(repo_url) or '') .. ',"at":"'
     .. STAMP() .. '"}'}, to)
 end
 
@@ -75,13 +76,13 @@ end
 
 -- A scope begins anew: no level, no signals. why: operator | quiet | gone
 function calm(scope, why)
-  local found = redis.call('HMGET', level_key(scope), 'level', 'signals')
+  local found = redis.call('HMGET', level_key(scope), 'level', 'signals', 'repo_url')
   redis.call('DEL', level_key(scope), signals_key(scope))
   redis.call('ZREM', P .. 'escalations', scope)
   if not found[1] then return false end
   redis.call('HDEL', P .. 'limits', 'throttle:' .. scope)
   if RANK[found[1]] >= RANK.isolate and kind_of_scope(scope) ~= 'worker' then open_gate('hold:' .. scope) end
-  tell_level(scope, 'released', 'none', why, tonumber(found[2]))
+  tell_level(scope, 'released', 'none', why, tonumber(found[2]), found[3])
   return true
 end
 
@@ -113,10 +114,12 @@ local function judge_scope(t, scope, signal, window, quiet, needed)
   if level and (not known or RANK[level] > RANK[known]) then
     redis.call('HSETNX', level_key(scope), 'since', text(NOW))
     redis.call('HSET', level_key(scope), 'level', level, 'reason', signal, 'signals', text(all), 'at', text(NOW))
+    local repo_url = kind_of_scope(scope) == 'repo' and redis.call('HGET', task_key(t.ref), 'repo_url')
+    if repo_url then redis.call('HSET', level_key(scope), 'repo_url', repo_url) end
     enforce(scope, level)
     look_again(scope, level, quiet)
     emit(t, 'control', 'escalation', '{"scope":' .. quote(scope) .. ',"level":"' .. level .. '","reason":"' .. signal .. '"}')
-    tell_level(scope, TOLD[level], level, signal, all)
+    tell_level(scope, TOLD[level], level, signal, all, repo_url)
   elseif known and RANK[known] <= RANK.throttle then            -- not quiet yet
     look_again(scope, known, quiet)
   end

@@ -45,7 +45,10 @@ local function add_to_day(t, used)
       add(spent, 'usd', used.cost_usd)
       add(spent, 'tokens', tokens)
       add(spent, 'unpriced_tokens', used.unpriced_tokens)
-      redis.call('ZADD', all, NOW, gate.key)
+      if redis.call('ZADD', all, NOW, gate.key) == 1 and string.sub(gate.key, 1, 12) == 'budget:repo:' then
+        local repo_url = redis.call('HGET', task_key(t.ref), 'repo_url')
+        if repo_url then redis.call('HSET', spent, 'repo_url', repo_url) end
+      end
       redis.call('EXPIRE', spent, DAY_TTL)
       redis.call('EXPIRE', all, DAY_TTL)
     end
