@@ -22,7 +22,7 @@ from redis.exceptions import RedisError
 
 from internal.rdb.cancellation import end_if_cancelled
 from internal.rdb.keys import Keys
-from internal.task.queue import ref_of
+from internal.task.fenced import ref_of
 from internal.worker.lease import Heartbeat
 from internal.worker.loops import run_until
 

@@ -25,8 +25,9 @@ from internal.errors import CodeforgeError, Fenced
 from internal.fault import fault_point
 from internal.redact import KNOWN
 from internal.task.event import new_event
+from internal.task.fenced import CancelAccepted
 from internal.task.model import Claim
-from internal.task.queue import CancelAccepted, TaskQueue
+from internal.task.queue import TaskQueue
 from internal.task.state import State
 from internal.telemetry import semconv
 from internal.telemetry.tracing import span

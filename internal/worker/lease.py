@@ -26,9 +26,9 @@ from redis.exceptions import RedisError
 
 from internal.fault import fault_point
 from internal.task.event import encode
+from internal.task.fenced import ref_of
 from internal.task.heartbeat import Beat, BeatReply
 from internal.task.model import Claim
-from internal.task.queue import ref_of
 
 log = structlog.get_logger(__name__)
 

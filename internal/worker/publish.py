@@ -26,9 +26,10 @@ from internal.git.remote import check_target
 from internal.keys.errors import KeyUnusable
 from internal.redact import KNOWN, Redactor
 from internal.task.event import new_event
+from internal.task.fenced import CancelAccepted
 from internal.task.model import Claim, Reason, Task
 from internal.task.pullrequest import NotPublished, Published, PullRequestOptions
-from internal.task.queue import CancelAccepted, TaskQueue
+from internal.task.queue import TaskQueue
 from internal.task.refusal import refused
 from internal.telemetry.tracing import span
 from internal.worker.agents import AgentHost

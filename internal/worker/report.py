@@ -17,9 +17,10 @@ from internal.agent.model import NO_USAGE, Usage
 from internal.errors import Fenced
 from internal.fault import fault_point
 from internal.task.event import NewEvent, new_event
+from internal.task.fenced import CancelAccepted
 from internal.task.model import Claim, Failure, Outcome, Reason
 from internal.task.pullrequest import NotPublished, Published
-from internal.task.queue import CancelAccepted, TaskQueue
+from internal.task.queue import TaskQueue
 from internal.telemetry.tracing import Span, span
 from internal.worker.failure import CANCELED
 from internal.worker.lease import Stop

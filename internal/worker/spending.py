@@ -33,9 +33,10 @@ from internal.control.budget import (
 from internal.control.prices import Prices
 from internal.errors import Fenced
 from internal.fault import fault_point
+from internal.task.dayspending import DaySpending
 from internal.task.event import NewEvent, new_event
 from internal.task.model import Claim
-from internal.task.queue import DaySpending, TaskQueue
+from internal.task.queue import TaskQueue
 from internal.worker.meter import Meter
 from internal.worker.toolclock import ToolClock
 

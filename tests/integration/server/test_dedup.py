@@ -13,8 +13,9 @@ import pytest
 
 from internal.ids import random_token
 from internal.task.event import new_event
+from internal.task.fenced import CancelAccepted
 from internal.task.model import Failure, Outcome, Reason
-from internal.task.queue import CancelAccepted, Lane
+from internal.task.queue import Lane
 from tests.support.service import KEYS, Service, body
 from tests.support.waiting import until
 

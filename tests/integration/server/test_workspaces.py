@@ -14,9 +14,9 @@ import pytest
 
 from internal.ids import sortable_id
 from internal.task.claims import claims_of
+from internal.task.fenced import ref_of
 from internal.task.model import Work
 from internal.task.ops import OpKind
-from internal.task.queue import ref_of
 from internal.worker.ops import OpsLoop
 from internal.worker.workspaces import WorkspaceAnswers
 from internal.workspace.sweep import TaskClaims, TaskRef

@@ -10,8 +10,9 @@ import asyncio
 import pytest
 
 from internal.errors import Fenced
+from internal.task.fenced import CancelAccepted
 from internal.task.model import Priority, Reason
-from internal.task.queue import CancelAccepted, Lane
+from internal.task.queue import Lane
 from internal.task.store import Reply
 from tests.support.queue_lab import Lab
 from tests.support.world import World

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from internal.task.fenced import CancelAccepted
 from internal.task.model import Claim, Reason
-from internal.task.queue import CancelAccepted, Lane
+from internal.task.queue import Lane
 from tests.support.queue_lab import Lab, published
 
 pytestmark = pytest.mark.live_keys

@@ -13,9 +13,9 @@ from internal.clock import from_millis
 from internal.control.gate import Gate
 from internal.errors import Fenced
 from internal.task.codec import decode_task
+from internal.task.fenced import CancelAccepted
 from internal.task.judgement import Judgement
 from internal.task.model import Claim, Wait
-from internal.task.queue import CancelAccepted
 from tests.support.queue_lab import START_MILLIS, Lab
 
 pytestmark = pytest.mark.live_keys

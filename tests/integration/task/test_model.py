@@ -37,9 +37,10 @@ from internal.control.gate import Gate
 from internal.errors import Conflict, Fenced
 from internal.task.escalations import Escalations
 from internal.task.event import new_event
+from internal.task.fenced import CancelAccepted
 from internal.task.judgement import Judgement
 from internal.task.model import Claim, Priority, Reason
-from internal.task.queue import CancelAccepted, Lane
+from internal.task.queue import Lane
 from internal.webhook.model import EventType
 from tests.support.queue_history import HOMES, QueueHistory
 from tests.support.queue_model import Known

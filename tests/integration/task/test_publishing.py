@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from internal.task.codec import encode_config
+from internal.task.fenced import CancelAccepted
 from internal.task.model import Reason, TaskConfig
 from internal.task.pullrequest import NotPublished
-from internal.task.queue import CancelAccepted, Lane
+from internal.task.queue import Lane
 from tests.support.queue_lab import Lab, published
 
 pytestmark = pytest.mark.live_keys

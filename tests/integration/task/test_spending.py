@@ -6,8 +6,8 @@ import pytest
 
 from internal.agent.model import NO_USAGE, Usage
 from internal.errors import Fenced
+from internal.task.dayspending import DaySpending
 from internal.task.model import Reason
-from internal.task.queue import DaySpending
 from internal.task.state import State
 from tests.support.queue_lab import Lab
 

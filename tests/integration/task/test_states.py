@@ -7,9 +7,10 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from internal.errors import Conflict, Fenced
+from internal.task.fenced import CancelAccepted
 from internal.task.model import Claim, Reason
 from internal.task.pullrequest import NotPublished
-from internal.task.queue import CancelAccepted, Lane
+from internal.task.queue import Lane
 from tests.support.queue_lab import Lab, published
 
 pytestmark = pytest.mark.live_keys

@@ -9,8 +9,9 @@ import pytest
 
 from internal.agent.model import Usage
 from internal.errors import Conflict
+from internal.task.dayspending import DaySpending
 from internal.task.model import Claim, ConfigChanges, Reason, Task
-from internal.task.queue import DaySpending, TaskQueue
+from internal.task.queue import TaskQueue
 from internal.task.state import State
 from tests.support.chaos_site import TENANT, Site
 from tests.support.mock_claude import write_mock_claude
