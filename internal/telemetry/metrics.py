@@ -21,7 +21,8 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from internal.telemetry.cluster import Cluster, ClusterSnapshot
+from internal.telemetry.cluster import ClusterSnapshot
+from internal.telemetry.families import ClusterFamilies
 from internal.telemetry.tracing import SPAN_ENDS
 
 _HTTP_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
@@ -88,7 +89,7 @@ class Metrics:
     def render(self, snapshot: ClusterSnapshot) -> bytes:
         """All metrics as text."""
         cluster = CollectorRegistry()
-        cluster.register(Cluster(snapshot))
+        cluster.register(ClusterFamilies(snapshot))
         return generate_latest(cluster) + generate_latest(self._registry)
 
 
