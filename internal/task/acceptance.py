@@ -59,7 +59,7 @@ def check_shared(word: str, task: str) -> None:
         case "deleted":
             raise _deleted()
         case "duplicate":
-            raise _duplicate("Another task with this dedup.key is not finished.", task)
+            raise _duplicate(f"Task {task} with this dedup.key is not finished.", task)
         case "full":
             raise _duplicate("The task with this dedup.key can tell no more callbacks.", task)
         case _:

@@ -78,7 +78,11 @@ def verify(name: Name, url: Url = None, token: Token = None, *, as_json: AsJson 
     with connected(url, token) as client:
         answer = client.verify_key(name)
         said = answer.get("reason") or ("ok" if answer["ok"] else "refused")
-        output(answer, as_json, lambda console: console.print(said, highlight=False, markup=False))
+        output(
+            answer,
+            as_json,
+            lambda console: console.print(said, highlight=False, markup=False, emoji=False),
+        )
     if not answer["ok"]:
         raise typer.Exit(EXIT_FAILED)
 
@@ -120,7 +124,7 @@ async def _status(settings: Settings, *, as_json: bool) -> None:
             words.append(f"known by {row.known_by} of {standing.processes} processes")
             words += [f"active in {row.seals}"] if row.seals else []
             words += [] if row.is_configured else ["not configured here"]
-            console.print("  ".join(words), highlight=False, markup=False)
+            console.print("  ".join(words), highlight=False, markup=False, emoji=False)
 
     output(dataclasses.asdict(standing), as_json, show_all)
 

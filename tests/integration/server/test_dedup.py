@@ -55,7 +55,7 @@ async def test_weakness_10_a_coalesced_caller_waits_for_the_result_of_the_other(
 
 async def test_a_rejected_duplicate_is_told_who_holds_the_key(client: httpx2.AsyncClient) -> None:
     """
-    409 with a code of its own, and the holder in `task_id`.
+    409 with a code of its own, and the holder in `task_id` and, for people, in the message.
     """
     first = await submit(client, "reject")
 
@@ -64,6 +64,7 @@ async def test_a_rejected_duplicate_is_told_who_holds_the_key(client: httpx2.Asy
     assert second.status_code == 409
     assert second.json()["error"] == "duplicate"
     assert second.json()["task_id"] == first.json()["id"]
+    assert first.json()["id"] in second.json()["message"]
 
 
 async def test_the_latest_waits_for_the_end_of_the_one_it_cancelled(
