@@ -5,8 +5,8 @@
 --       consecutive, pause, longest_pause}], times in ms; 6 gates to shut, as JSON [{key, ms, why}]
 -- -> {'ok'} | {'dup'} | {'fenced'}
 -- A breaker's window is the hash `gate:<key>:window`: `<begin of a slot in ms>.calls`, `<begin>.failed:<tenant>`,
--- `<begin>.slow:<tenant>`, and `row:<tenant>`, its part of the failures in a row. While its gate is shut nothing counts;
--- when it shuts or opens, it starts empty. A breaker is everybody's, so what opens it is a fair sum.
+-- `<begin>.slow:<tenant>`, and `<begin>.row:<tenant>`, its part of the failures in a row. While its gate is shut nothing
+-- counts; when it shuts or opens, it starts empty. A breaker is everybody's, so what opens it is a fair sum.
 local SLOTS, KNOWN_BREAKERS = 10, 200
 local t, op = read(ARGV[1], 'status', 'token', 'judged', 'seq'), ARGV[3]
 local works, samples, to_shut = cjson.decode(ARGV[4]), cjson.decode(ARGV[5]), cjson.decode(ARGV[6])
@@ -60,15 +60,14 @@ local function counted(sample)
   for i = 1, #flat, 2 do
     local begin, name, tenant = string.match(flat[i], '^(%d*)%.?(%a+):?(.*)$')
     local at, count = tonumber(begin), tonumber(flat[i + 1])
-    if name == 'row' and sample.failed then add(sums.row, tenant, count)
-    elseif not at or at <= oldest or at > NOW then gone[#gone + 1] = flat[i]
+    if not at or at <= oldest or at > NOW or name == 'row' and not sample.failed then gone[#gone + 1] = flat[i]
     elseif name == 'calls' then sums.calls = sums.calls + count
     else add(sums[name], tenant, count) end
   end
   if #gone > 0 then redis.call('HDEL', key, unpack(gone)) end
   redis.call('HINCRBY', key, slot .. '.calls', 1)
   for name, field in pairs({failed = sample.failed and slot .. '.failed:', slow = sample.slow and slot .. '.slow:',
-    row = sample.failed and 'row:'}) do
+    row = sample.failed and slot .. '.row:'}) do
     if field then
       add(sums[name], t.tenant, 1)
       redis.call('HINCRBY', key, field .. t.tenant, 1)

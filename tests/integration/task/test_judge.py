@@ -130,6 +130,18 @@ async def test_a_share_of_failures_needs_enough_calls(lab: Lab) -> None:
     assert (await gate(lab))["why"] == "2 of 4 calls failed"
 
 
+async def test_a_row_of_failures_is_one_of_the_window(lab: Lab) -> None:
+    """What is rarely used fails now and then; what is older than the window says nothing."""
+    for _ in range(4):
+        await many(lab, BAD)
+        await lab.sleep(60)
+    assert await shut_for(lab) == 0
+
+    await many(lab, BAD, BAD)
+
+    assert (await gate(lab))["why"] == "3 failures in a row"
+
+
 async def test_slow_calls_open_a_breaker_although_they_succeed(lab: Lab) -> None:
     """An endpoint that answers each run after a minute keeps every slot busy."""
     slow, quick = sample(key=HOST, seconds=11), sample(key=HOST, seconds=10)
