@@ -14,8 +14,7 @@ if url == '' then
   if f.cancel and ARGV[8] ~= 'canceled' then return {'cancelled'} end
   if ARGV[8] == 'canceled' then directives.drop(t) end
   release(t)
-  fail_publish(t, ARGV[8], ARGV[9], op)
-  return {'ok', f.status}
+  return {'ok', fail_publish(t, ARGV[8], ARGV[9], op)}
 end
 assert(number, 'a pull request has a number')
 release(t)

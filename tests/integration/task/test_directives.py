@@ -6,6 +6,7 @@ import pytest
 
 from internal.task.fenced import CancelAccepted
 from internal.task.model import Claim, Reason
+from internal.task.pullrequest import NotPublished
 from internal.task.queue import Lane
 from tests.support.queue_lab import Lab, published
 
@@ -194,6 +195,21 @@ async def test_a_directive_whose_reply_was_lost_is_said_once_whoever_spoke_since
     assert again == first
     assert await lab.redis.llen(lab.keys.task_directives("default", "t1")) == 2
     await lab.store.cancel(REF)
+
+
+async def test_a_create_pr_without_a_pull_request_answers_how_the_task_goes_on(lab: Lab) -> None:
+    """As every end of a run does: a directive has begun the next one already."""
+    await lab.create()
+    await lab.run_next()
+    await lab.publish(REF)
+    await lab.direct(REF)
+    claim = await lab.take(lane=Lane.PUBLISH)
+    outcome = NotPublished(reason="no_changes", message="nothing to publish")
+
+    state = await lab.queue.finish_pr(claim, outcome, "end")
+    repeated = await lab.queue.finish_pr(claim, outcome, "end")
+
+    assert state == repeated == await lab.status(REF) == "awaiting_instruction"
 
 
 async def test_at_most_sixteen_directives_wait(lab: Lab) -> None:

@@ -92,14 +92,15 @@ end
 
 local function status_before(t) return cjson.decode(t.f.prev).doc.status end
 
--- End a create-pr run without a pull request: everything as before, with the reason. op: of the report, if any
+-- End a create-pr run without a pull request: everything as before, with the reason. op: of the report, if any. Returns
+-- the state after.
 local function fail_publish(t, reason, message, op)
   count('pull_requests:failed')
   set_state(t, status_before(t), because(reason))
   put_document_back(t)
   set(t, {pr_error = message, pr_reason = reason, op = op})
   emit(t, 'git', 'pr_failed', '{"error":' .. quote(message) .. ',"reason":' .. quote(reason) .. '}')
-  close_run(t)
+  return close_run(t)
 end
 
 -- End a run for which no worker speaks any more, because it was cancelled.
