@@ -45,7 +45,7 @@ _NUMBERS = (
 OF_A_RUN = (
     "spent",
     *("token", "worker", "claim", "batch", "pushing", "cancel", "prev", "lost_work", "pr_options"),
-    *("pause", "ran", "ran_usage", "judged", "listens", "told", "heard"),
+    *("pause", "ran", "ran_usage", "ran_unpriced", "judged", "listens", "told", "heard"),
     *("at", "since", "wait_reason", "wait_until", "waited", "permit", "admitted"),
 )
 """Fields that a finished task does not have."""

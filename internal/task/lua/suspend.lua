@@ -18,7 +18,8 @@ for i = 16, #ARGV do tail[#tail + 1] = ARGV[i] end
 emit_all(t, tail)
 if ARGV[12] ~= '' then directives.settle(t) end
 if ARGV[5] ~= '' then spend(t, 5) end
-set(t, {op = op, ran = (f.ran or 0) + ARGV[4], ran_usage = f.usage})
+set(t, {op = op, ran = (f.ran or 0) + ARGV[4], ran_usage = f.usage, ran_unpriced = f.unpriced})
+if not f.unpriced then clear(t, 'ran_unpriced') end
 if diff ~= '' then works.put_aside(t) end
 works.record(t, ARGV[11], ARGV[12], ARGV[13], ARGV[14], diff)
 release(t)

@@ -219,3 +219,39 @@ async def test_weakness_18_every_kind_of_token_and_the_dollars_are_told(lab: Lab
     assert found is not None
     assert found.status is State.COMPLETED
     assert found.usage == found.usage_total == used(2)
+
+
+async def test_unpriced_tokens_of_before_a_pause_outlive_a_lost_attempt(lab: Lab) -> None:
+    """They are the run's as its other usage is; only those of the lost attempt are not."""
+    ref = await lab.create(gates=_GATES)
+    paused, lost = await lab.take(), Usage(input_tokens=5, unpriced_tokens=5)
+    await lab.advance(paused)
+    await lab.store.pause(ref)
+    await lab.suspend(paused, usage=Usage(input_tokens=7, unpriced_tokens=7))
+    await lab.store.resume(ref)
+    again = await lab.take()
+    await lab.queue.spend(again, lost)
+
+    await lab.queue.hand_back(again, lab.operation(), reason="shutdown")
+
+    task = await lab.store.find(*ref.split("/"))
+    assert task is not None
+    assert (task.usage.input_tokens, task.usage.unpriced_tokens) == (7, 7)
+    assert task.usage_total.unpriced_tokens == 12
+
+
+async def test_a_cancelled_follow_up_says_its_unpriced_tokens(lab: Lab) -> None:
+    """Its row keeps what it had used up to its pause."""
+    ref = await lab.create(gates=_GATES)
+    await lab.run_next()
+    await lab.instruct(ref)
+    claim = await lab.take()
+    await lab.advance(claim)
+    await lab.store.pause(ref)
+    await lab.suspend(claim, usage=Usage(input_tokens=7, unpriced_tokens=7))
+
+    await lab.store.cancel(ref)
+
+    task = await lab.store.find(*ref.split("/"), with_iterations=True)
+    assert task is not None
+    assert [row.usage.unpriced_tokens for row in task.iterations or ()] == [0, 7]

@@ -28,7 +28,7 @@ end
 -- Begin a run of a finished task: its document and, for a retry, its row are kept, its counters start again.
 -- traceparent: of the request that asks for it; without one the run stays in the trace of the run before
 local function begin_run(t, kind, request, gates, traceparent)
-  clear(t, 'pause', 'ran', 'ran_usage')                         -- left by a script that knows no pause
+  clear(t, 'pause', 'ran', 'ran_usage', 'ran_unpriced')         -- left by a script that knows no pause
   local kept = {doc = {}, row = kind == 'retry' and kept_row(t) or {}}
   if kind ~= 'retry' then close_row(t) end
   kept.dead = redis.call('ZSCORE', P .. 'dead', t.ref) or nil
@@ -125,7 +125,8 @@ local function cancel_queued(t)
   directives.drop(t)
   emit(t, 'system', 'task_cancelled', '{}')
   set_state(t, status_before(t), because('canceled'))
-  row(t, {status = 'failed', failure = failure, usage = t.f.usage, started_at = t.f.started_at, ended_at = NOW})
+  row(t, {status = 'failed', failure = failure, usage = t.f.usage, unpriced = t.f.unpriced, started_at = t.f.started_at,
+    ended_at = NOW})
   tell_failed(t, 'canceled', CANCELLED, failure)
   local work = paused_work(t)
   put_document_back(t)

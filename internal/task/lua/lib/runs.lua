@@ -130,7 +130,7 @@ end
 
 -- Nothing of a run stays but its record.
 local function end_run(t)
-  clear(t, 'cancel', 'pause', 'ran', 'ran_usage', 'prev', 'since', 'strays', 'waited', 'lost_work', 'pr_options')
+  clear(t, 'cancel', 'pause', 'ran', 'ran_usage', 'ran_unpriced', 'prev', 'since', 'strays', 'waited', 'lost_work', 'pr_options')
   save(t)
 end
 -- The last step of a run: the next one, when a directive waits to be told, or a record that stays for `retain` seconds.
@@ -173,8 +173,8 @@ end
 local function give_back(t, reason)
   note_attempt(t, reason)
   if t.f.spent then
-    set(t, {usage = t.f.ran_usage or t.f.no_usage})
     clear(t, 'unpriced')
+    set(t, {usage = t.f.ran_usage or t.f.no_usage, unpriced = t.f.ran_unpriced})
   end
   release(t)
   if t.f.pause and t.f.kind ~= 'publish' then                   -- which a script that knows no pause may have left there
