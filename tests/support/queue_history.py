@@ -32,12 +32,15 @@ from internal.task.pullrequest import NotPublished
 from internal.task.queue import Lane
 from internal.task.state import State
 from internal.task.store import Reply as Answer
+from tests.support.queue_bill import Bill, Ledger
 from tests.support.queue_lab import LEASE_SECONDS, Lab, published
 from tests.support.queue_model import Known, Worker
+from tests.support.queue_shutters import Shutter
 from tests.support.world import World, check, check_at_rest
 
 T = TypeVar("T")
 HOMES = ("h1", "h2")
+BREAKER, QUOTA = "breaker:agent:demo", "quota:a:f"
 _GRACE_MILLIS = 1_000
 _LEASE_MILLIS = int(LEASE_SECONDS * 1000)
 _HOME_GRACE_SECONDS = 60
@@ -59,6 +62,8 @@ class QueueHistory(RuleBasedStateMachine):
         self.do(self.lab.start())
         self.numbers = itertools.count()
         self.tasks: dict[str, Known] = {}
+        self.ledger = Ledger()
+        self.shutters = {BREAKER: Shutter(), QUOTA: Shutter()}
         self.workers = [self._worker(home, alone) for home in HOMES for alone in (False, True)]
         self.zombies: list[Claim] = []
         self.world = World({})
@@ -84,6 +89,14 @@ class QueueHistory(RuleBasedStateMachine):
 
     def _by_claim(self, claim: Claim) -> Known:
         return self.tasks[f"{claim.task.tenant}/{claim.task.id}"]
+
+    def _holds(self, claim: Claim) -> bool:
+        """Whether it is its task's still, whatever became of the worker."""
+        task = self.tasks.get(f"{claim.task.tenant}/{claim.task.id}")
+        return task is not None and task.claim is claim
+
+    def _today(self) -> str:
+        return from_millis(self.do(self.lab.now())).date().isoformat()
 
     def _held(self) -> list[Claim]:
         return [claim for worker in self.workers for claim in worker.claims]
@@ -125,7 +138,8 @@ class QueueHistory(RuleBasedStateMachine):
             gates = tuple(line.split(" ", 2)[2] for line in lines)
             if dedup[0]:
                 gates += (f"dedup:{tenant}:{dedup[0]}",)
-            self.tasks[f"{tenant}/{task}"] = Known(f"{tenant}/{task}", gates, dedup[0])
+            ref = f"{tenant}/{task}"
+            self.tasks[ref] = Known(ref, gates, Bill(self.ledger), dedup[0])
 
     def _held_off(self, answer: Answer, tenant: str, key: str, policy: str) -> bool:
         """Whether a task with this key stands in the way; what it supersedes is cancelled."""
@@ -153,7 +167,15 @@ class QueueHistory(RuleBasedStateMachine):
         tasks = [self._by_claim(claim) for claim in worker.claims]
         halted = [self._is_halted(claim) for claim in worker.claims]
         assert replies[1:] == [
-            2 if task.cancel else 3 if task.pause else 5 if is_halted else 1
+            2
+            if task.cancel
+            else 3
+            if task.pause
+            else 5
+            if is_halted
+            else 4
+            if task.said.rings
+            else 1
             for task, is_halted in zip(tasks, halted, strict=True)
         ]
 
@@ -165,6 +187,8 @@ class QueueHistory(RuleBasedStateMachine):
         """By an operator; it may be open by itself."""
         with suppress(NotFound):
             self.do(Gatekeeper(self.redis, self.lab.keys).release(gate, None))
+        if gate in self.shutters:
+            self.shutters[gate].open()
 
     def _live_on(self, seconds: int) -> None:
         """Time passes for those who are there."""
@@ -191,13 +215,15 @@ class QueueHistory(RuleBasedStateMachine):
         now = self.do(self.lab.now())
         assert not self._closed(before, task, now), "a gate was passed that is closed"
         task.claimed(claim, worker.name)
+        if task.kind != "publish":
+            self.shutters[BREAKER].passed(claim, now)
         worker.claims.append(claim)
         return task
 
     def _closed(self, world: World, task: Known, now: int) -> bool:
         if task.kind == "publish":
             return False
-        return any(_room(world, gate, now) < 1 for gate in task.gates)
+        return any(self._room(world, gate, now) < 1 for gate in task.gates)
 
     def _check_nothing_was_left(self, world: World, worker: Worker, lane: Lane) -> None:
         """What a worker could take waits at a gate; REAP notices when that opens by itself."""
@@ -214,7 +240,7 @@ class QueueHistory(RuleBasedStateMachine):
         state = self.do(self.lab.queue.finish_pr(claim, outcome, self.lab.operation()))
         self._give_up(claim)
         if failed:
-            task.put_back(self._look(), pr_error=True)
+            task.put_back(self._look(), pr_error=True, canceled=reason == "canceled")
         else:
             task.ended("pr_created")
         assert state == task.status
@@ -251,7 +277,7 @@ class QueueHistory(RuleBasedStateMachine):
             if not quiet and not _lives(before, home, now):
                 self._give_up_publishing(before, world, home, now)
         self._check_homes(world, now, quiet=quiet)
-        self._check_gates(world)
+        self._check_gates(before, world, now)
 
     def _ended(self, world: World, now: int) -> tuple[set[str], set[str]]:
         """Tasks of dead workers, and tasks whose lease ended though their worker lives."""
@@ -281,10 +307,13 @@ class QueueHistory(RuleBasedStateMachine):
                 lists = [m[0] for m, _ in world.matching(rf"flows:[a-z]+@{home}")]
                 assert not lists, "left in the lists of a home that is away"
 
-    def _check_gates(self, world: World) -> None:
+    def _check_gates(self, before: World, world: World, now: int) -> None:
         for gate in world.get("gates:parked"):
-            flows = [e for e in world.get(f"gate:{gate}:parked") if e.startswith("flow ")]
-            assert not flows or _room(world, gate, 0) < 1, f"{gate} is open"
+            parked = set(world.get(f"gate:{gate}:parked"))
+            flows = [entry for entry in parked if entry.startswith("flow ")]
+            assert not flows or self._room(world, gate, now) < 1, f"{gate} is open"
+            if gate in self.shutters and self.shutters[gate].room(now, self._holds) >= 1:
+                assert parked != set(before.get(f"gate:{gate}:parked")), f"nobody tries {gate}"
 
     def agree(self) -> None:
         world = self._look()
@@ -292,6 +321,9 @@ class QueueHistory(RuleBasedStateMachine):
         assert set(world.tasks) == set(self.tasks)
         for task in self.tasks.values():
             task.agrees(world)
+        self.ledger.agrees(world)
+        for gate, shutter in self.shutters.items():
+            shutter.agrees(world, gate, self._holds)
         for worker in self.workers:
             if any(self._by_claim(claim).lost >= 2 for claim in worker.claims):
                 assert len(worker.claims) == 1, "a last-life task beside another"
@@ -302,7 +334,7 @@ class QueueHistory(RuleBasedStateMachine):
         for scope in self._look().get("escalations"):
             assert self.do(Escalations(self.redis, self.lab.keys).release(scope))
         self.do(self.redis.delete(self.lab.keys.limits()))
-        for gate in self._look().get("gates:shut"):
+        for gate in {*self.shutters, *self._look().get("gates:shut")}:
             self.open_gate(gate)
         for _ in range(200):
             if all(task.is_finished for task in self.tasks.values()):
@@ -336,20 +368,27 @@ class QueueHistory(RuleBasedStateMachine):
         failed = Reason.CANCELED if task.cancel else Reason.AGENT_FAILED
         state = self.do(self.lab.finish(claim, failed=failed))
         self._give_up(claim)
-        assert state is State.FAILED
-        return task.ended(state)
+        task.ended(State.FAILED, canceled=failed is Reason.CANCELED)
+        assert state == task.status
+        return None
+
+    def _room(self, world: World, gate: str, now: int) -> float:
+        """How many may pass a gate, as a person would count."""
+        kind = kind_of(gate)
+        if kind is GateKind.UNTIL:
+            if gate in self.shutters:
+                return self.shutters[gate].room(now, self._holds)
+            return 0 if world.get(f"gate:{gate}:until") else inf
+        if kind is GateKind.BUDGET:
+            limits = world.get("limits")
+            spent = self.ledger.spent(gate, from_millis(now).date().isoformat())
+            over = any(0 < float(limits.get(f"{gate}:{unit}", 0)) <= spent[unit] for unit in spent)
+            return 0 if over else inf
+        return _places(world, gate, kind, now)
 
 
-def _room(world: World, gate: str, now: int) -> float:
-    """How many may pass a gate, as a person would count."""
+def _places(world: World, gate: str, kind: GateKind, now: int) -> float:
     limits = world.get("limits")
-    kind = kind_of(gate)
-    if kind is GateKind.UNTIL:
-        return _turns(world, world.get(f"gate:{gate}:until"), now)
-    if kind is GateKind.BUDGET:
-        limit = float(limits.get(f"{gate}:usd", 0))
-        spent = world.get(f"spent:{gate}:{from_millis(now).date()}").get("usd", 0)
-        return 0 if 0 < limit <= float(spent) else inf
     limit = int(limits.get(gate, limits.get(f"{gate.partition(':')[0]}:*", 0)))
     throttle = limits.get(f"throttle:{gate}")
     if throttle is not None:
@@ -359,16 +398,6 @@ def _room(world: World, gate: str, now: int) -> float:
         starts = world.get(f"gate:{gate}:starts").values()
         taken = sum(now - 60_000 < start <= now for start in starts)
     return inf if limit == 0 else limit - taken
-
-
-def _turns(world: World, shut: dict[str, str], now: int) -> float:
-    """One may go ahead at a half-open gate, as long as it has its token."""
-    if not shut:
-        return inf
-    if shut["until"] == "released" or now < int(shut["until"]):
-        return 0
-    ref, _, token = shut.get("probe", "").partition(" ")
-    return 0 if token and world.tasks.get(ref, {}).get("token") == token else 1
 
 
 def _lives(world: World, home: str, now: int) -> bool:

@@ -2,7 +2,8 @@
 What a person believes about the queue, in plain Python: the model the scripts are held against.
 
 It knows no lists, no scores and no keys: only which run of which task is where, what each verb may
-do there, and whom a dead worker costs a life.
+do there, and whom a dead worker costs a life. What runs use is in `queue_bill`, what was said to
+them in `queue_said`.
 """
 
 from __future__ import annotations
@@ -10,12 +11,16 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 
+from internal.agent.model import NO_USAGE, Usage
 from internal.task.model import Claim
+from tests.support.queue_bill import Bill, plus
+from tests.support.queue_said import Said
 from tests.support.world import World
 
 LIVES = 3
 _COUNTS_ON = (
     *("seq", "request", "cancel_op", "pause_op", "resume_op", "iterations_used", "callbacks"),
+    *("directive_op", "usage_total", "unpriced_total"),
 )
 """Fields that a restored document may differ in."""
 
@@ -26,7 +31,9 @@ class Known:
 
     ref: str
     gates: tuple[str, ...]
+    bill: Bill
     dedup: str = ""
+    said: Said = field(default_factory=Said)
     status: str = "pending"
     kind: str = "create"
     iteration: int = 1
@@ -44,6 +51,10 @@ class Known:
     before: Known | None = None
     frozen: tuple[dict[str, str], dict[str, str]] | None = None
     finals: int = 0
+    usage: Usage = NO_USAGE
+    """Of this iteration."""
+    paused_usage: Usage = NO_USAGE
+    """Of this iteration, up to its newest pause."""
 
     @property
     def is_finished(self) -> bool:
@@ -61,11 +72,14 @@ class Known:
             return "creating_pr"
         return "pending" if self.iteration == 1 else "awaiting_instruction"
 
-    def begin(self, kind: str, world: World) -> None:
-        """INSTRUCT, RETRY and PUBLISH."""
+    def begin(self, kind: str, world: World | None) -> None:
+        """INSTRUCT, RETRY and PUBLISH; *world* is none when nobody saw the task finished."""
         self.before = dataclasses.replace(self)
-        self.frozen = frozen(world, self.ref)
+        self.frozen = frozen(world, self.ref) if world else None
         self.kind = kind
+        self.bill.rows[self.iteration] = self.usage
+        if kind != "publish":
+            self.usage = NO_USAGE
         if kind == "instruct":
             self.used += 1
             self.iteration = self.used
@@ -80,29 +94,66 @@ class Known:
         if self.kind != "publish":
             self.status = "cloning"
 
+    def report(self, usage: Usage, day: str) -> None:
+        """What this attempt has used so far."""
+        self.usage = plus(self.usage, self.bill.report(usage, self.gates, day))
+
     def given_back(self) -> None:
-        self.claim, self.pushing = None, False
+        self._let_go(recorded=False)
+        self.usage = self.paused_usage if self.kind != "publish" else self.usage
         self.status = "paused" if self.pause else self.queued_status
         self.pause = False
 
     def suspended(self, *, kept: bool) -> None:
-        self.claim, self.pause, self.status = None, False, "paused"
+        self._let_go(recorded=kept)
+        self.pause, self.status = False, "paused"
         self.kept = self.kept or kept
+        self.paused_usage = self.usage
 
-    def ended(self, status: str) -> None:
+    def _let_go(self, *, recorded: bool) -> None:
+        self.claim, self.pushing = None, False
+        self.bill.settle()
+        self.said.claim_ended(recorded=recorded)
+
+    def ended(self, status: str, *, recorded: bool = True, canceled: bool = False) -> None:
         """A run is over and nothing of its beginning is put back."""
-        self.claim, self.cancel, self.pushing = None, False, False
-        self.pause = self.kept = False
+        if canceled:
+            self.said.drop()
+        self._let_go(recorded=recorded)
+        self.cancel = self.pause = self.kept = False
         self.before = self.frozen = None
+        self.paused_usage = NO_USAGE
         self.status = status
         self.finals += 1
+        self._begin_next()
 
-    def put_back(self, world: World, *, pr_error: bool) -> None:
+    def _begin_next(self) -> None:
+        """In the step that ends a run: what waits to be said begins the next one."""
+        if self.said.waiting:
+            self.begin("instruct", None)
+            self.said.begin_next(self.iteration)
+
+    def put_back(self, world: World, *, pr_error: bool, canceled: bool = False) -> None:
         """A run is over and the document of before is there again, whole."""
         before = self.before
         assert before is not None
-        assert self.frozen is not None
-        document, rows = self.frozen
+        if canceled:
+            self.said.drop()
+        self._let_go(recorded=False)
+        if self.kind == "instruct":
+            self.bill.rows[self.iteration] = self.usage
+        if self.frozen and not self.said.waiting:
+            self._check_put_back(world, *self.frozen, pr_error=pr_error)
+        finals, used = self.finals, self.used
+        for name in (f.name for f in dataclasses.fields(self)):
+            setattr(self, name, getattr(before, name))
+        self.finals, self.used = finals + 1, used
+        self.before = self.frozen = None
+        self._begin_next()
+
+    def _check_put_back(
+        self, world: World, document: dict[str, str], rows: dict[str, str], *, pr_error: bool
+    ) -> None:
         now, now_rows = frozen(world, self.ref)
         if self.kept and self.kind == "instruct":  # its work is the newest, and stays
             newest = ("home", "truncated", "changes")
@@ -112,11 +163,6 @@ class Known:
             now = without(now, "pr_error", "pr_reason", "op")
         assert now == document, "the document was not put back whole"
         assert {name: now_rows[name] for name in rows} == rows, "a row was not put back whole"
-        finals, used = self.finals, self.used
-        for name in (f.name for f in dataclasses.fields(self)):
-            setattr(self, name, getattr(before, name))
-        self.finals, self.used = finals + 1, used
-        self.before = self.frozen = None
 
     def lost_worker(self, world: World) -> None:
         """REAP charged it; *world* is what it left."""
@@ -128,14 +174,14 @@ class Known:
     def cancelled_while_leased(self, world: World) -> None:
         """REAP found a cancelled one whose claim was never heard of."""
         if self.kind == "publish":
-            return self.put_back(world, pr_error=True)
-        return self.ended("failed")
+            return self.put_back(world, pr_error=True, canceled=self.cancel)
+        return self.ended("failed", recorded=False, canceled=self.cancel)
 
     def cancelled(self, world: World) -> None:
         """A cancel of what is queued."""
         if self.before is not None:
-            return self.put_back(world, pr_error=self.kind == "publish")
-        return self.ended("failed")
+            return self.put_back(world, pr_error=self.kind == "publish", canceled=True)
+        return self.ended("failed", canceled=True)
 
     def agrees(self, world: World) -> None:
         """Its document says what is believed."""
@@ -155,6 +201,8 @@ class Known:
         assert found == believed
         names = ("result/task_completed", "system/task_failed", "git/pr_created", "git/pr_failed")
         assert sum(name in names for name in world.names(self.ref)) == self.finals
+        self.bill.agrees(world, self.ref, self.usage, self.iteration)
+        self.said.agrees(world, self.ref)
 
 
 @dataclass

@@ -11,8 +11,7 @@ histories are new ones each time.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from typing import TypeVar
+from math import inf
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -24,7 +23,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from internal.clock import from_millis
+from internal.agent.model import Usage
 from internal.control.escalation import (
     Escalation,
     Level,
@@ -42,22 +41,20 @@ from internal.task.judgement import Judgement
 from internal.task.model import Claim, Priority, Reason
 from internal.task.queue import Lane
 from internal.webhook.model import EventType
-from tests.support.queue_history import HOMES, QueueHistory
+from tests.support.queue_control import ControlHistory
+from tests.support.queue_history import BREAKER, HOMES, QUOTA
 from tests.support.queue_model import Known
 from tests.support.redis import RedisServer
 
-T = TypeVar("T")
-_WORKS = Judgement(works=("breaker:agent:demo",))
+_WORKS = Judgement(works=(BREAKER,))
 _EXAMPLES = int(os.environ.get("CODEFORGE_MODEL_EXAMPLES", "0"))
 _STEPS = int(os.environ.get("CODEFORGE_MODEL_STEPS", "40"))
 _TENANTS = ("a", "b-1")
 _REPOS = ("r", "s")
 _GATES = (
     *("tenant:*", "tenant:a", "repo:*", "repo:a:r", "agent:*", "weight:a"),
-    *("rate:tenant:b-1", "budget:agent:demo:usd"),
+    *("rate:tenant:b-1", "budget:agent:demo:usd", "budget:tenant:a:tokens"),
 )
-_QUOTA = "quota:a:f"
-_UNTIL = ("breaker:agent:demo", _QUOTA)
 _DEDUP = (("", ""), ("", ""), ("d", "coalesce"), ("d", "latest_wins"), ("d", "reject"))
 _NUMBERS = Escalation(
     window_seconds=600,
@@ -97,15 +94,19 @@ _WEIGHTS = {
     "signal": 3,
     "release": 1,
     "admit": 1,
+    "judge": 5,
+    "spend": 3,
+    "direct": 3,
+    "listen": 3,
     "shut": 1,
     "open": 2,
-    "spend": 1,
+    "midnight": 1,
     "lose_replies": 1,
 }
 _ACTIONS = [name for name, weight in _WEIGHTS.items() for _ in range(weight)]
 
 
-class QueueMachine(QueueHistory):
+class QueueMachine(ControlHistory):
     """
     Actions are what clients, workers, time and operators do.
 
@@ -169,7 +170,8 @@ class QueueMachine(QueueHistory):
         if task.status == "paused":
             assert (answer.word, answer.rest) == ("ok", ("paused",))
         elif task.is_finished or task.kind == "publish" or task.cancel:
-            assert (answer.word, answer.rest) == ("illegal", (task.status,))
+            why = "being cancelled" if task.cancel else task.status
+            assert (answer.word, answer.rest) == ("illegal", (why,))
         elif task.claim:
             assert (answer.word, answer.rest) == ("pausing", (task.status,))
             task.pause = True
@@ -222,6 +224,8 @@ class QueueMachine(QueueHistory):
         if task and task.kind != "publish":
             self.do(self.lab.advance(worker.claims[-1]))
             task.status = "running"
+            if self._flip():
+                self._judge(task, worker.claims[-1])
             self._finish(task, worker.claims[-1])
 
     def advance(self) -> None:
@@ -262,9 +266,14 @@ class QueueMachine(QueueHistory):
         if not self._held():
             return
         task, claim = self._some_claim()
-        delay = self._one_of([0, 7])
+        delay, gate, usage = self._one_of([0, 7]), self._one_of(["", QUOTA]), self._used(task)
         work = self.lab.queue.hand_back(
-            claim, self.lab.operation(), reason="shutdown", delay_seconds=delay, repeat=delay > 0
+            *(claim, self.lab.operation()),
+            reason="shutdown",
+            delay_seconds=delay,
+            repeat=delay > 0,
+            gate=gate,
+            usage=usage,
         )
         try:
             self.do(work)
@@ -272,8 +281,12 @@ class QueueMachine(QueueHistory):
             assert task.cancel
         else:
             assert not task.cancel
+            self._report(task, usage)
             self._give_up(claim)
             task.given_back()
+            now = self.do(self.lab.now())
+            if gate and task.status != "paused" and self.shutters[gate].room(now, self._holds) < 1:
+                assert self._look().document(task.ref)["at"] == f"gate {gate}"
 
     def suspend(self) -> None:
         """A worker reports a pause, with what the run has so far."""
@@ -283,13 +296,15 @@ class QueueMachine(QueueHistory):
             return
         claim = self._one_of(asked or held)
         task = self._by_claim(claim)
-        work = self._flip()
+        work, usage = self._flip(), self._used(task)
+        truncated = work and self._flip()
         try:
-            self.do(self.lab.suspend(claim, work=work, truncated=work and self._flip()))
+            self.do(self.lab.suspend(claim, work=work, truncated=truncated, usage=usage))
         except CancelAccepted:
             assert task.cancel
         else:
             assert not task.cancel
+            self._report(task, usage)
             self._give_up(claim)
             task.suspended(kept=work)
 
@@ -317,15 +332,20 @@ class QueueMachine(QueueHistory):
         task = self._by_claim(claim)
         if task.status != "cloning":
             return
-        asked = self.lab.queue.admit(claim, [[Gate(key=_QUOTA)]], self.lab.operation())
+        asked = self.lab.queue.admit(claim, [[Gate(key=QUOTA)]], self.lab.operation())
+        now = self.do(self.lab.now())
+        room = self.shutters[QUOTA].room(now, self._holds)
         try:
             admitted = self.do(asked)
         except CancelAccepted:
             assert task.cancel
         else:
+            assert (admitted is None) == (room < 1)
             if admitted is None:
                 self._give_up(claim)
                 task.given_back()
+            else:
+                self.shutters[QUOTA].passed(claim, now)
 
     def act_as_zombie(self) -> None:
         """Nothing that a lost claim says counts."""
@@ -339,6 +359,8 @@ class QueueMachine(QueueHistory):
             lambda: self.lab.finish(claim),
             lambda: self.lab.queue.hand_back(claim, "late", reason="shutdown"),
             lambda: self.lab.queue.judge(claim, _WORKS, "late"),
+            lambda: self.lab.queue.spend(claim, Usage(cost_usd=9)),
+            lambda: self.lab.queue.listen(claim, takes_input=True, heard=["d1"]),
             lambda: self.lab.suspend(claim),
             lambda: self.lab.queue.signal(claim, _RULES),
         ):
@@ -388,6 +410,10 @@ class QueueMachine(QueueHistory):
     def sleep(self) -> None:
         self.do(self.lab.sleep(self._one_of([1, 4, 9, 20])))
 
+    def midnight(self) -> None:
+        """Day budgets begin anew."""
+        self.do(self.lab.sleep(86_400 - self.do(self.lab.now()) // 1000 % 86_400))
+
     def limit(self) -> None:
         self.limits[self._one_of(_GATES)] = self._one_of([0, 1, 2])
         self.do(self.lab.store.set_limits(self.limits))
@@ -404,29 +430,20 @@ class QueueMachine(QueueHistory):
 
     def shut(self) -> None:
         """What behaves badly is left alone, for a while or until an operator says so."""
-        self.do(self.lab.shut(self._one_of(_UNTIL), seconds=self._one_of([0, 5, 5, None])))
+        gate, seconds = self._one_of([BREAKER, QUOTA]), self._one_of([0, 5, 5, None])
+        self.do(self.lab.shut(gate, seconds=seconds))
+        self.do(self.redis.delete(f"{self.lab.keys.prefix}gate:{gate}:window"))
+        now = self.do(self.lab.now())
+        self.shutters[gate].shut(inf if seconds is None else now + seconds * 1000)
 
     def open(self) -> None:
-        self.open_gate(self._one_of(_UNTIL))
-
-    def spend(self) -> None:
-        """A day's budget of all that runs: used up, or given back by the next day."""
-        day = from_millis(self.do(self.lab.now())).date().isoformat()
-        key = self.lab.keys.spent("budget:agent:demo", day)
-        self.do(self.redis.hset(key, "usd", self._one_of([0, 0.5, 3])))
-        self.do(self.redis.expire(key, 172_800))
+        self.open_gate(self._one_of([BREAKER, QUOTA]))
 
     def lose_replies(self) -> None:
         """From now on the client library sends each script twice, or not."""
         self.lab.twice = self._flip()
 
     # -- choices
-
-    def _one_of(self, items: Sequence[T]) -> T:
-        return items[self._data.draw(st.integers(0, len(items) - 1))]
-
-    def _flip(self) -> bool:
-        return self._data.draw(st.booleans())
 
     def _ask_for_more(self, kind: str) -> None:
         """INSTRUCT, RETRY or PUBLISH, of a finished task when there is one."""
@@ -436,7 +453,9 @@ class QueueMachine(QueueHistory):
         task = self._one_of(finished) if finished else self._some_task()
         legal = task.is_finished and (kind != "retry" or task.status == "failed")
         answer = self.do(getattr(self.lab, kind)(task.ref))
-        if not legal:
+        if kind == "publish" and task.status == "creating_pr" and not task.cancel:
+            assert answer.word == "joined"
+        elif not legal:
             assert (answer.word, answer.rest) == ("illegal", (task.status,))
         elif kind == "publish" and not self.world.document(task.ref).get("home"):
             assert answer.word == "no_work"
@@ -450,25 +469,20 @@ class QueueMachine(QueueHistory):
             return self._finish_publish(task, claim, failed)
         if task.cancel:
             failed = Reason.CANCELED
-        work = self._one_of([True, True, False])
+        work, usage = self._one_of([True, True, False]), self._used(task)
         truncated = work and self._flip()
+        ending = self.lab.finish(claim, failed=failed, work=work, truncated=truncated, usage=usage)
         try:
-            state = self.do(self.lab.finish(claim, failed=failed, work=work, truncated=truncated))
+            state = self.do(ending)
         except Conflict:
             assert task.status == "cloning"
             assert failed is None
         else:
-            assert state == ("failed" if failed else "completed")
+            self._report(task, usage)
             self._give_up(claim)
-            task.ended(state)
+            task.ended("failed" if failed else "completed", canceled=failed is Reason.CANCELED)
+            assert state == task.status
         return None
-
-    def _some_task(self) -> Known:
-        return self._one_of(list(self.tasks.values()))
-
-    def _some_claim(self) -> tuple[Known, Claim]:
-        claim = self._one_of(self._held())
-        return self._by_claim(claim), claim
 
 
 @pytest.mark.live_keys
