@@ -13,7 +13,6 @@ Documents are the API's JSON as dictionaries. `follow` resumes by itself where t
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Mapping
 from types import TracebackType
@@ -22,26 +21,13 @@ from urllib.parse import quote
 
 import httpx2
 
-Document = dict[str, Any]
+from codeforge.transport import ApiError, Document, Transport, Unreachable
 
-_TIMEOUT = httpx2.Timeout(10.0, read=75.0)
-"""`wait` holds an answer up to 60 s; a stream sends something each 15 s."""
+__all__ = ["ApiError", "Client", "Document", "Unreachable"]
+
+
 _RECONNECT_SECONDS = 2.0
 _GIVE_UP_SECONDS = 60.0
-
-
-class ApiError(Exception):
-    """The server refused: `status` is HTTP's, `code` the API's, `fields` what is wrong where."""
-
-    def __init__(self, status: int, body: Mapping[str, Any]) -> None:
-        self.status = status
-        self.code = str(body.get("error", "internal_error"))
-        self.fields: Mapping[str, str] = body.get("fields") or {}
-        super().__init__(str(body.get("message", f"HTTP {status}")))
-
-
-class Unreachable(Exception):  # noqa: N818 -- says what is the case
-    """No server answered at this address."""
 
 
 class Client:
@@ -52,12 +38,8 @@ class Client:
     """
 
     def __init__(self, url: str, token: str) -> None:
-        self._http = httpx2.Client(
-            base_url=f"{url.rstrip('/')}/api/v1",
-            headers={"Authorization": f"Bearer {token}"},
-            timeout=_TIMEOUT,
-            trust_env=False,
-        )
+        self._transport = Transport(url, token)
+        self._call, self._send = self._transport.call, self._transport.send
 
     def __enter__(self) -> Self:
         return self
@@ -71,7 +53,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        self._http.close()
+        self._transport.close()
 
     def submit(self, request: Mapping[str, Any], *, idempotency_key: str | None = None) -> Document:
         """Create a task from the API's body; returns `{id, status, created_at}`."""
@@ -265,10 +247,11 @@ class Client:
 
         A broken stream is resumed behind the last event; Unreachable after 60 s without a server.
         """
+        path = _at("tasks", task, "stream")
         lost_at: float | None = None
         while True:
             try:
-                for name, number, data in self._frames(task, after):
+                for name, number, data in self._transport.frames(path, after):
                     lost_at = None
                     if name == "done":
                         return
@@ -294,40 +277,6 @@ class Client:
             "pr_created",
         }
 
-    def _frames(self, task: str, after: int) -> Iterator[tuple[str | None, int, Document]]:
-        params = {"after": after}
-        with self._http.stream("GET", _at("tasks", task, "stream"), params=params) as response:
-            if response.status_code >= 400:
-                response.read()
-                _refuse(response)
-            name: str | None = None
-            number, data = after, ""
-            for line in response.iter_lines():
-                field, _, value = line.partition(": ")
-                if field == "event":
-                    name = value
-                elif field == "id":
-                    number = int(value)
-                elif field == "data":
-                    data = value
-                elif not line and data:
-                    yield name, number, json.loads(data)
-                    name, data = None, ""
-
-    def _call(self, method: str, path: str, **options: Any) -> Document:
-        response = self._send(method, path, **options)
-        document: Document = response.json() if response.content else {}
-        return document
-
-    def _send(self, method: str, path: str, **options: Any) -> httpx2.Response:
-        try:
-            response = self._http.request(method, path, **options)
-        except httpx2.TransportError as error:
-            raise Unreachable(f"{self._http.base_url.host}: {error}") from error
-        if response.status_code >= 400:
-            _refuse(response)
-        return response
-
 
 def _at(collection: str, name: str, *verb: str) -> str:
     """The path of one thing; an empty name would be that of its collection."""
@@ -338,11 +287,3 @@ def _at(collection: str, name: str, *verb: str) -> str:
 
 def _given(**params: str | int | None) -> dict[str, str | int]:
     return {name: value for name, value in params.items() if value is not None}
-
-
-def _refuse(response: httpx2.Response) -> None:
-    try:
-        body = response.json()
-    except ValueError:
-        body = {"message": f"HTTP {response.status_code} from something that is not CodeForge"}
-    raise ApiError(response.status_code, body)
