@@ -11,13 +11,13 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from urllib.parse import unquote
 
-from internal.errors import Invalid, PolicyDenied
+from internal.errors import Invalid
 from internal.git.model import ProviderName
 
 MAX_URL_CHARS = 2048
@@ -140,41 +140,6 @@ def parse_remote(url: str) -> Remote:
         user = _checked_user(match["user"])
         return Remote(scheme=Scheme.SSH, host=host, port=22, path=path, user=user, scp=True)
     raise _invalid("must be an http(s), ssh or file URL, or user@host:path")
-
-
-def check_policy(remote: Remote, *, allow_local: bool, allow_hosts: Sequence[str]) -> None:
-    """
-    Whether the operator lets this repository be used at all.
-
-    *allow_hosts* holds host names, or `*.example.com` for every host below that name; empty means
-    any.
-
-    Raises:
-        PolicyDenied: it is a local path, or another host; the message names the setting.
-    """
-    if remote.scheme is Scheme.FILE:
-        if not allow_local:
-            raise PolicyDenied("file:// repositories need the setting git.allow_local")
-        return
-    if allow_hosts and not any(_matches(remote.host, allowed) for allowed in allow_hosts):
-        raise PolicyDenied(f"host {remote.host} is not in the setting git.allow_hosts")
-
-
-def check_ssh(remote: Remote, *, is_operator: bool) -> None:
-    """
-    Whether *remote* may be reached for somebody who is the operator, or is not.
-
-    There are no ssh keys but the operator's: with them anybody could read, and push to, whatever
-    the operator can.
-
-    Raises:
-        PolicyDenied: it is reached by ssh, for somebody else.
-    """
-    if remote.scheme is Scheme.SSH and not is_operator:
-        raise PolicyDenied(
-            "ssh uses the operator's own keys, which serve the tenant default; take https, with an"
-            " access_token or a registered key"
-        )
 
 
 def provider_of(remote: Remote, domains: Mapping[str, str]) -> ProviderName | None:
@@ -312,13 +277,6 @@ def _hides_another_path(part: str) -> bool:
     """
     plain = unquote(part)
     return plain in {".", ".."} or not set(plain).isdisjoint("/\\\0")
-
-
-def _matches(host: str, allowed: str) -> bool:
-    allowed = allowed.strip().lower()
-    if allowed.startswith("*."):
-        return host.endswith(allowed[1:])
-    return host == allowed.removesuffix(".")
 
 
 def _same_host(written: str, host: str) -> bool:

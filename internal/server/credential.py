@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from internal.errors import Invalid, PolicyDenied
-from internal.git.remote import check_ssh, parse_remote, provider_of
+from internal.git.policy import check_ssh
+from internal.git.remote import parse_remote, provider_of
 from internal.keys.errors import KeyUnusable
 from internal.keys.model import git_place
 from internal.keys.registry import KeyRegistry

@@ -19,7 +19,8 @@ from pydantic import (
 )
 
 from internal.errors import Invalid, PolicyDenied
-from internal.git.remote import check_policy, check_target, parse_remote
+from internal.git.policy import check_policy
+from internal.git.remote import check_target, parse_remote
 from internal.server.complaints import complain, complain_not_available
 from internal.server.deps import TaskRules
 from internal.server.fields import Body, http_url, key_name, printable_ascii, rules_of

@@ -16,7 +16,8 @@ import structlog
 from internal.errors import PolicyDenied
 from internal.git.cache import Mirror, MirrorCache
 from internal.git.failure import GitFailed
-from internal.git.remote import Remote, Scheme, check_policy, check_ssh, parse_remote
+from internal.git.policy import check_policy, check_ssh
+from internal.git.remote import Remote, Scheme, parse_remote
 from internal.git.work import TrustedRepo
 from internal.git.workstore import WorkStore
 from internal.task.model import DEFAULT_TENANT, Iteration, Task, Work

@@ -26,8 +26,9 @@ from internal.git.cache import MirrorCache
 from internal.git.cli import Git
 from internal.git.credentials import SshFiles
 from internal.git.model import ProviderName
+from internal.git.policy import check_policy
 from internal.git.provider.catalog import check_token, provider_for
-from internal.git.remote import check_policy, parse_remote
+from internal.git.remote import parse_remote
 from internal.keys.model import KeyProvider
 from internal.keys.modelcheck import refuses
 from internal.webhook.model import Delivery, Verdict

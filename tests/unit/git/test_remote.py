@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from internal.errors import Invalid, PolicyDenied
 from internal.git.model import ProviderName
-from internal.git.remote import check_policy, check_target, mask_url, parse_remote, provider_of
+from internal.git.policy import check_policy
+from internal.git.remote import check_target, mask_url, parse_remote, provider_of
 
 
 @pytest.mark.parametrize(
