@@ -15,10 +15,11 @@ from pathlib import Path
 
 from internal.agent.base import Agent
 from internal.fault import fault_point
+from internal.git.cache import Mirror
 from internal.git.remote import mask_url
 from internal.git.work import TrustedRepo
-from internal.task.event import new_event
-from internal.task.model import Claim, Iteration, Work
+from internal.task.event import NewEvent, new_event
+from internal.task.model import Claim, Iteration, Task, Work
 from internal.worker.recorded import RecordedWork, newest_work
 from internal.worker.recorder import Recorder
 from internal.workspace.layout import Layout
@@ -66,12 +67,7 @@ class Preparer:
         """
         began = time.monotonic()
         task = claim.task
-        remote = await self._recorded.remote(task)
-        recorder.add(new_event("git", "clone_started", {"repo_url": mask_url(task.repo_url)}))
-        mirror = await self._recorded.find_mirror(task, remote)
-        if mirror is None:
-            mirror = await self._recorded.fetch_mirror(task, remote, token=token)
-            fault_point("mirror_fetched")
+        mirror = await self._mirror(task, recorder, token)
         repo = await self._recorded.open(task, mirror)
         iterations = await self._recorded.iterations(task)
         # A row of its own has work only from a pause: whatever begins a run clears it.
@@ -82,29 +78,20 @@ class Preparer:
             start = await self._recorded.find_commit(task, repo, mirror, *before)
             if start is None:
                 recorder.add(new_event("system", "workspace_lost", {"home": before[1].home}))
-        workspace = await self._workspaces.open(
-            Run(
-                tenant=task.tenant,
-                task=task.id,
-                claim=claim.claim,
-                base=mirror.commit,
-                branch=mirror.branch,
-                start=start or mirror.commit,
-                previous=before[1].claim if before and start else None,
-            ),
-            source=mirror,
-            records=repo,
+        run = Run(
+            tenant=task.tenant,
+            task=task.id,
+            claim=claim.claim,
+            base=mirror.commit,
+            branch=mirror.branch,
+            start=start or mirror.commit,
+            previous=before[1].claim if before and start else None,
         )
+        workspace = await self._workspaces.open(run, source=mirror, records=repo)
         fault_point("workspace_ready")
         session = await self._resume(claim, agent, workspace, before[1] if before else None)
         goes_on = before is not None and before[0].number == task.iteration
-        told = {
-            "commit": workspace.commit,
-            "branch": workspace.branch,
-            "mode": workspace.mode.value,
-            "ms": round((time.monotonic() - began) * 1000),
-        }
-        recorder.add(new_event("git", "clone_completed", told))
+        recorder.add(_completed(workspace, time.monotonic() - began))
         return Prepared(
             workspace=workspace,
             objects=mirror.objects,
@@ -117,6 +104,15 @@ class Preparer:
             iterations=iterations,
         )
 
+    async def _mirror(self, task: Task, recorder: Recorder, token: str | None) -> Mirror:
+        remote = await self._recorded.remote(task)
+        recorder.add(new_event("git", "clone_started", {"repo_url": mask_url(task.repo_url)}))
+        mirror = await self._recorded.find_mirror(task, remote)
+        if mirror is None:
+            mirror = await self._recorded.fetch_mirror(task, remote, token=token)
+            fault_point("mirror_fetched")
+        return mirror
+
     async def _resume(
         self, claim: Claim, agent: Agent, workspace: OpenWorkspace, work: Work | None
     ) -> str | None:
@@ -127,3 +123,13 @@ class Preparer:
             agent.prepare_session, workspace.home, old_tree, workspace.tree, work.session_id
         )
         return work.session_id if there else None
+
+
+def _completed(workspace: OpenWorkspace, seconds: float) -> NewEvent:
+    told = {
+        "commit": workspace.commit,
+        "branch": workspace.branch,
+        "mode": workspace.mode.value,
+        "ms": round(seconds * 1000),
+    }
+    return new_event("git", "clone_completed", told)
