@@ -80,6 +80,12 @@ class Standing:
             return self.used > self.limit
         return self.used >= self.limit
 
+    @property
+    def told(self) -> str:
+        """How it stands, and, of a task's own, what to raise; for people."""
+        used = f"used {self.used:.15g} of {self.limit:.15g}"
+        return used if self.scope else f"{used}; instruct with a higher config.{self.budget}"
+
 
 def standings(budget: Budget, used: Used) -> tuple[Standing, ...]:
     """How each limit of *budget* stands."""

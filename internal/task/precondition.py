@@ -40,6 +40,5 @@ def check_budget(task: Task, config: TaskConfig) -> None:
     used = Used(tokens=budget_tokens(task.usage_total), usd=task.usage_total.cost_usd)
     over = find_used_up(config.budget, used)
     if over is not None and task.status in FINISHED:
-        told = f"used {over.used:g} of {over.limit:g}; instruct with a higher config.{over.budget}"
-        message = f"The budget config.{over.budget} is used up ({told})."
+        message = f"The budget config.{over.budget} is used up ({over.told})."
         raise Conflict(message, code="budget_exceeded", **members_of(over))

@@ -70,11 +70,10 @@ def of_repeats(repeated: tuple[str, int] | None, log_tail: str = "") -> Failure:
 
 def of_budget(over: Standing, log_tail: str = "") -> Failure:
     """The failure of a run that a budget ended; what is to be raised is named."""
-    whose = f" of {over.scope}" if over.scope else ""
-    message = f"the budget {over.budget}{whose} is used up"
+    name = f"{over.budget} of {over.scope}" if over.scope else f"config.{over.budget}"
     return Failure(
         reason=Reason.BUDGET_EXCEEDED,
-        message=message,
+        message=f"the budget {name} is used up ({over.told})",
         detail=_with_tail(members_of(over), log_tail),
     )
 

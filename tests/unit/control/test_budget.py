@@ -76,3 +76,25 @@ def test_weakness_execution_budget_nothing_that_was_used_is_given_back() -> None
     ended = [find_used_up(budget, Used(usd=0.4 * runs)) is not None for runs in (1, 2, 3)]
 
     assert ended == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("over", "told"),
+    [
+        (
+            Standing(budget="max_tokens", used=1_200_345, limit=1_000_000),
+            "used 1200345 of 1000000; instruct with a higher config.max_tokens",
+        ),
+        (
+            Standing(budget="max_budget_usd", used=0.500012, limit=0.5),
+            "used 0.500012 of 0.5; instruct with a higher config.max_budget_usd",
+        ),
+        (
+            Standing(budget="usd_per_day", used=20.5, limit=20, scope="tenant:a"),
+            "used 20.5 of 20",
+        ),
+    ],
+)
+def test_a_budget_that_is_used_up_says_what_to_do(over: Standing, told: str) -> None:
+    """In plain figures; a day's budget is nothing that a task could raise."""
+    assert over.told == told
