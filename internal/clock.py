@@ -8,7 +8,7 @@ Due times that several machines compare come from Redis' clock, never from here;
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 
@@ -29,6 +29,30 @@ class SystemClock:
 
     def now(self) -> datetime:
         return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+class ToldClock:
+    """
+    Redis' clock: as it was told last, moved on by this machine's monotonic one.
+
+    Until it was told, and it is with each heartbeat, the wall clock of this machine.
+    """
+
+    def __init__(self) -> None:
+        self._told: tuple[datetime, float] | None = None
+
+    def tell(self, moment: datetime) -> None:
+        """It is *moment* now; from any thread."""
+        self._told = (moment, time.monotonic())
+
+    def now(self) -> datetime:
+        if self._told is None:
+            return datetime.now(UTC)
+        moment, at = self._told
+        return moment + timedelta(seconds=time.monotonic() - at)
 
     def monotonic(self) -> float:
         return time.monotonic()

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import cast
 
 from redis.client import Redis as SyncRedis
 
+from internal.clock import from_millis
 from internal.rdb.keys import Keys
 from internal.task import scripts
 
@@ -30,8 +32,11 @@ class Beat(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BeatReply:
-    """One heartbeat's answer: each claim by its token, and whether a task waits to run alone."""
+    """
+    One heartbeat's answer: Redis' time, each claim by its token, whether a task waits to run alone.
+    """
 
+    now: datetime
     claims: Mapping[str, Beat]
     alone_waiting: bool
 
@@ -55,5 +60,5 @@ def heartbeat(
     for ref, token in claims:
         args += [ref, token]
     reply = cast(list[int], scripts.HEARTBEAT.sync(redis, [keys.prefix], args))
-    beats = {token: Beat(str(word)) for (_, token), word in zip(claims, reply[1:], strict=True)}
-    return BeatReply(claims=beats, alone_waiting=reply[0] == 1)
+    beats = {token: Beat(str(word)) for (_, token), word in zip(claims, reply[2:], strict=True)}
+    return BeatReply(now=from_millis(reply[0]), claims=beats, alone_waiting=reply[1] == 1)

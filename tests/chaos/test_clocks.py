@@ -60,6 +60,23 @@ async def test_promise_9_a_webhook_is_signed_with_redis_time(site: Site) -> None
     await site.settle()
 
 
+@pytest.mark.parametrize("hours", [-3, 3])
+async def test_promise_9_a_quota_is_waited_for_by_redis_time(site: Site, hours: int) -> None:
+    """A provider names a moment: whatever a worker's own clock says, it is that one."""
+    process = await site.start(clock_off_seconds=str(hours * _HOUR))
+    opens = int(time.time()) + 2 * _HOUR
+
+    task = await site.submit(f"fail quota_exhausted usage limit reached|{opens}")
+    found = await site.until_task(task, "it waits", lambda found: found.wait)
+
+    assert _hours_off(process) == hours
+    assert found.wait is not None
+    assert found.wait.until is not None
+    assert abs(found.wait.until.timestamp() - opens) < 60
+    await site.cancel(task)
+    await site.settle()
+
+
 def _hours_off(process: WorkerProcess) -> int:
     """By how much the times in its log are wrong."""
     first = json.loads(process.log().splitlines()[0])

@@ -290,12 +290,12 @@ class Lab:
         return Answer("ok" if reply[0] == "dup" else reply[0], tuple(reply[1:]))
 
     async def beat(self, worker: str, home: str, claims: Sequence[Claim]) -> list[int]:
-        """One heartbeat; its raw reply."""
+        """One heartbeat; its raw reply behind the time."""
         args: list[str | int] = [worker, home, int(LEASE_SECONDS * 1000), "{}"]
         for claim in claims:
             args += [f"{claim.task.tenant}/{claim.task.id}", claim.token]
         reply: list[int] = await scripts.HEARTBEAT(self.redis, [self.keys.prefix], args)
-        return reply
+        return reply[1:]
 
     async def reap(self, **how: Any) -> tuple[int, int, bool]:
         options: dict[str, Any] = {"home_grace_seconds": 3600, **how}

@@ -8,14 +8,14 @@ from codeforge.wiring.collector import find_collector
 from codeforge.wiring.disk import Disk
 from internal.agent import catalog
 from internal.agent.budget import EventLimits
-from internal.clock import SystemClock
+from internal.clock import Clock
 from internal.config.settings import Settings
 from internal.process.isolation import Isolation
 from internal.worker.agents import AgentHost, AgentSettings, HostSettings
 from internal.worker.supervision import WatchNumbers
 
 
-def agent_host(settings: Settings, disk: Disk, isolation: Isolation) -> AgentHost:
+def agent_host(settings: Settings, disk: Disk, isolation: Isolation, clock: Clock) -> AgentHost:
     """What runs agents on this home; `probe` it before it is used."""
     configured = {
         "claude-code": settings.cli.claude_code,
@@ -50,5 +50,5 @@ def agent_host(settings: Settings, disk: Disk, isolation: Isolation) -> AgentHos
         ),
         isolation=isolation,
         layout=disk.layout,
-        clock=SystemClock(),
+        clock=clock,
     )

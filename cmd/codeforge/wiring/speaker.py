@@ -11,10 +11,9 @@ from redis.client import Redis as SyncRedis
 
 from codeforge import __version__
 from codeforge.wiring.core import Core
-from codeforge.wiring.disk import Disk
+from codeforge.wiring.machine import Machine
 from internal.ids import sortable_id
 from internal.task.heartbeat import BeatReply, heartbeat
-from internal.worker.agents import AgentHost
 from internal.workspace.quota import DiskQuota
 
 
@@ -24,38 +23,41 @@ class Speaker:
     def __init__(
         self,
         core: Core,
+        machine: Machine,
         sync: SyncRedis,
-        agents: AgentHost,
-        disk: Disk,
         quota: DiskQuota,
         *,
         alone: bool,
     ) -> None:
         self._core = core
         self._sync = sync
-        self._agents = agents
-        self._usage, self._quota = disk.usage, quota
-        self.home = disk.home
+        self._machine = machine
+        self._quota = quota
+        self.home = machine.disk.home
         self.slots = 1 if alone else core.settings.workers.concurrency
         self.worker = f"{socket.gethostname()}-{os.getpid()}-{sortable_id()[-6:]}"
 
     def info(self, busy: int) -> dict[str, Any]:
         """The registry record while *busy* slots are in use."""
+        agents, disk = self._machine.agents, self._machine.disk
         return {
             "host": socket.gethostname(),
             "slots": self.slots,
             "busy": busy,
             "version": __version__,
-            "isolation": self._agents.isolation.name,
-            "isolation_reason": self._agents.isolation.reason,
-            "workspace_mb": self._usage.mebibytes,
+            "isolation": agents.isolation.name,
+            "isolation_reason": agents.isolation.reason,
+            "workspace_mb": disk.usage.mebibytes,
             "disk_level": self._quota.level.value,
-            "agents": self._agents.record(),
+            "agents": agents.record(),
         }
 
     def send(self, claims: Sequence[tuple[str, str]], record: str) -> BeatReply:
-        """Renew *claims* (refs and tokens) and the *record*; blocks, for the heartbeat's thread."""
-        return heartbeat(
+        """
+        Renew *claims* (refs and tokens) and the *record*, and hear the time; blocks, for the
+        heartbeat's thread.
+        """
+        reply = heartbeat(
             self._sync,
             self._core.keys,
             worker=self.worker,
@@ -64,3 +66,5 @@ class Speaker:
             info=record,
             claims=claims,
         )
+        self._machine.clock.tell(reply.now)
+        return reply

@@ -18,10 +18,11 @@ from codeforge.wiring.agents import agent_host
 from codeforge.wiring.core import Core, Loop, run_loops
 from codeforge.wiring.disk import Disk
 from codeforge.wiring.isolation import open_isolation
+from codeforge.wiring.machine import Machine
 from codeforge.wiring.policy import open_prices, write_limits
 from codeforge.wiring.publishing import publisher, pull_reader
 from codeforge.wiring.speaker import Speaker
-from internal.clock import SystemClock
+from internal.clock import ToldClock
 from internal.config.settings import Settings
 from internal.errors import Unavailable
 from internal.keys.resolver import KeyResolver
@@ -31,7 +32,6 @@ from internal.task.facts import run_facts
 from internal.task.ops import OpKind
 from internal.task.queue import Lane, TaskQueue
 from internal.worker.admission import Admission
-from internal.worker.agents import AgentHost
 from internal.worker.alone import AloneStarter
 from internal.worker.budgets import Budgets
 from internal.worker.control import ControlLoop
@@ -127,13 +127,15 @@ async def open_worker(
     ended = await asyncio.to_thread(end_leftovers, disk.home)
     if ended:
         log.warning("worker.leftovers_ended", processes=ended)
-    agents = agent_host(settings, disk, isolation)
+    clock = ToldClock()
+    agents = agent_host(settings, disk, isolation, clock)
     await agents.probe()
+    machine = Machine(disk=disk, agents=agents, clock=clock)
     await write_limits(core.store, core.policy)
     url = settings.redis.url.get_secret_value()
     subscriber, sync = connect(url, role="pubsub", max_connections=2), connect_sync(url)
     try:
-        yield _worker(core, disk, agents, subscriber, sync, alone=alone, alone_argv=alone_argv)
+        yield _worker(core, machine, subscriber, sync, alone=alone, alone_argv=alone_argv)
     finally:
         sync.close()
         await subscriber.aclose()
@@ -141,21 +143,21 @@ async def open_worker(
 
 def _worker(
     core: Core,
-    disk: Disk,
-    agents: AgentHost,
+    machine: Machine,
     subscriber: Redis,
     sync: SyncRedis,
     *,
     alone: bool,
     alone_argv: Sequence[str],
 ) -> Worker:
+    disk = machine.disk
     ask = disk.ask(core.redis, core.keys)
     sweep, quota = disk.sweep(ask), disk.quota(ask)
-    speaker = Speaker(core, sync, agents, disk, quota, alone=alone)
+    speaker = Speaker(core, machine, sync, quota, alone=alone)
     starter = _starter(core.settings, alone_argv)
     beat = _heartbeat(core.settings, speaker, on_alone=_ignore if alone else starter.ring)
-    resolver = KeyResolver(core.key_store, core.box, SystemClock(), os.environ)
-    runners = _runners(core, disk, agents, resolver, alone=alone)
+    resolver = KeyResolver(core.key_store, core.box, machine.clock, os.environ)
+    runners = _runners(core, machine, resolver, alone=alone)
     pools = [_pool(core, runner, beat, speaker, lane) for lane, runner in runners.items()]
     control = ControlLoop(subscriber, core.keys, beat, on_erased=sweep.ring)
     shared = (core.reaper, core.dispatcher, control)
@@ -164,7 +166,7 @@ def _worker(
         disk.spares,
         quota,
         disk.mirror_budget,
-        OpsLoop(core.ops, _answers(core, disk, resolver, ask), home=disk.home),
+        OpsLoop(core.ops, _answers(core, machine, resolver, ask), home=disk.home),
     )
     return Worker(
         id=speaker.worker,
@@ -197,26 +199,26 @@ def _heartbeat(settings: Settings, speaker: Speaker, *, on_alone: Callable[[], N
 
 
 def _runners(
-    core: Core, disk: Disk, agents: AgentHost, resolver: KeyResolver, *, alone: bool
+    core: Core, machine: Machine, resolver: KeyResolver, *, alone: bool
 ) -> Mapping[Lane, Runner]:
     domains = core.settings.git.provider_domains
     secrets = SecretSource(core.box, resolver, core.mcp, domains=domains)
-    admission = Admission(core.queue, agents, resolver, core.box)
-    executor = _executor(core, disk, agents, secrets, admission)
-    publishing = publisher(core, disk, agents, secrets)
+    admission = Admission(core.queue, machine.agents, resolver, core.box)
+    executor = _executor(core, machine, secrets, admission)
+    publishing = publisher(core, machine.disk, machine.agents, secrets)
     if alone:
         return {Lane.ALONE: EitherRunner(executor, publishing)}
     return {Lane.AGENT: executor, Lane.PUBLISH: publishing}
 
 
 def _executor(
-    core: Core, disk: Disk, agents: AgentHost, secrets: SecretSource, admission: Admission
+    core: Core, machine: Machine, secrets: SecretSource, admission: Admission
 ) -> Executor:
     return Executor(
         core.queue,
-        disk.preparer(core.service),
-        disk.workspaces,
-        agents,
+        machine.disk.preparer(core.service),
+        machine.disk.workspaces,
+        machine.agents,
         secrets=secrets,
         admission=admission,
         policy=core.policy,
@@ -224,19 +226,21 @@ def _executor(
             core.queue,
             allowed=lambda task: core.policy.budget(run_facts(task)),
             prices=open_prices(core.settings),
-            clock=SystemClock(),
+            clock=machine.clock,
         ),
-        clock=SystemClock(),
+        clock=machine.clock,
         rule_of=core.policy.escalation,
     )
 
 
-def _answers(core: Core, disk: Disk, resolver: KeyResolver, ask: Ask) -> Mapping[OpKind, Answer]:
-    workspaces = disk.answers(ask)
+def _answers(
+    core: Core, machine: Machine, resolver: KeyResolver, ask: Ask
+) -> Mapping[OpKind, Answer]:
+    workspaces = machine.disk.answers(ask)
     return {
-        OpKind.READ_DIFF: DiffReader(disk.works).answer,
+        OpKind.READ_DIFF: DiffReader(machine.disk.works).answer,
         OpKind.READ_PR: pull_reader(core, resolver).answer,
-        OpKind.VERIFY_KEY: KeyChecker(core.registered, core.http, SystemClock()).answer,
+        OpKind.VERIFY_KEY: KeyChecker(core.registered, core.http, machine.clock).answer,
         OpKind.LIST_WORKSPACES: workspaces.list,
         OpKind.DELETE_WORKSPACE: workspaces.delete,
     }

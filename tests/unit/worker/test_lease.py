@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 from redis.exceptions import ConnectionError as RedisConnectionError
 
@@ -35,7 +36,7 @@ class _Redis:
         if self.away:
             raise RedisConnectionError("away")
         beats = {token: self.beat for _, token in claims}
-        return BeatReply(claims=beats, alone_waiting=self.alone)
+        return BeatReply(now=datetime.now(UTC), claims=beats, alone_waiting=self.alone)
 
 
 @asynccontextmanager
