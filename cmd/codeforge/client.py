@@ -21,7 +21,7 @@ from urllib.parse import quote
 
 import httpx2
 
-from codeforge.transport import ApiError, Document, Transport, Unreachable
+from codeforge.transport import ApiError, Document, Transport, Unreachable, given
 
 __all__ = ["ApiError", "Client", "Document", "Unreachable"]
 
@@ -161,7 +161,7 @@ class Client:
 
     def dead_letters(self, **filters: str | int | None) -> Document:
         """A page of letters that match, newest first."""
-        return self._call("GET", "/dead-letters", params=_given(**filters))
+        return self._call("GET", "/dead-letters", params=given(**filters))
 
     def requeue(self, letter: str) -> Document:
         """Queue a dead letter's run again."""
@@ -173,11 +173,11 @@ class Client:
 
     def requeue_letters(self, **filters: str | int | None) -> Document:
         """Queue the newest letters that match again."""
-        return self._call("POST", "/dead-letters/requeue", json=_given(**filters))
+        return self._call("POST", "/dead-letters/requeue", json=given(**filters))
 
     def discard_letters(self, **filters: str | int | None) -> Document:
         """Discard the newest letters that match."""
-        return self._call("DELETE", "/dead-letters", params=_given(**filters))
+        return self._call("DELETE", "/dead-letters", params=given(**filters))
 
     def add_key(self, request: Mapping[str, Any]) -> Document:
         """Register a key from the API's body."""
@@ -199,16 +199,16 @@ class Client:
 
     def add_mcp_server(self, request: Mapping[str, Any], *, project: str | None = None) -> Document:
         """Register a server from the API's body, for all tasks or those of one repository."""
-        params = _given(project=project)
+        params = given(project=project)
         return self._call("POST", "/mcp/servers", json=dict(request), params=params)
 
     def mcp_servers(self, *, project: str | None = None) -> Document:
         """`{servers}`, without the values of their variables and headers."""
-        return self._call("GET", "/mcp/servers", params=_given(project=project))
+        return self._call("GET", "/mcp/servers", params=given(project=project))
 
     def remove_mcp_server(self, name: str, *, project: str | None = None) -> None:
         path = _at("mcp/servers", name)
-        self._call("DELETE", path, params=_given(project=project))
+        self._call("DELETE", path, params=given(project=project))
 
     def add_token(self, request: Mapping[str, Any]) -> Document:
         """Make a token from the API's body; its `token` is in this answer only."""
@@ -216,14 +216,14 @@ class Client:
 
     def tokens(self, *, tenant: str | None = None) -> Document:
         """`{tokens}` of the caller's tenant, or of another one for operators."""
-        return self._call("GET", "/tokens", params=_given(tenant=tenant))
+        return self._call("GET", "/tokens", params=given(tenant=tenant))
 
     def revoke_token(self, name: str, *, tenant: str | None = None) -> None:
-        self._call("DELETE", _at("tokens", name), params=_given(tenant=tenant))
+        self._call("DELETE", _at("tokens", name), params=given(tenant=tenant))
 
     def audit(self, **filters: str | int | None) -> Document:
         """`{entries, next_cursor}`; filters as `GET /audit` has them."""
-        return self._call("GET", "/audit", params=_given(**filters))
+        return self._call("GET", "/audit", params=given(**filters))
 
     def control(self) -> Document:
         """What holds runs back: `{gates}`."""
@@ -283,7 +283,3 @@ def _at(collection: str, name: str, *verb: str) -> str:
     if not name:
         raise ApiError(404, {"error": "not_found", "message": "An empty name names nothing."})
     return "/".join(["", collection, quote(name, safe=""), *verb])
-
-
-def _given(**params: str | int | None) -> dict[str, str | int]:
-    return {name: value for name, value in params.items() if value is not None}

@@ -7,6 +7,8 @@ interpreted.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.text import Text
 
@@ -29,9 +31,7 @@ def key_line(console: Console, key: Document) -> None:
     used = f"used {key['last_used_at'][:16]}Z" if key["last_used_at"] else "never used"
     place = [key["base_url"]] if key["base_url"] else []
     words = [key["name"], key["provider"], key["hint"], *place, *key["scope"], until, used]
-    console.print(
-        clean("  ".join(words)), soft_wrap=True, highlight=False, markup=False, emoji=False
-    )
+    _say(console, words)
 
 
 def workspace_line(console: Console, workspace: Document) -> None:
@@ -50,9 +50,7 @@ def mcp_line(console: Console, server: Document) -> None:
     what = " ".join([started or server["url"], *server.get("args", ())])
     names = [*server.get("env_names", ()), *server.get("header_names", ())]
     words = [server["name"], what, *([" ".join(names)] if names else [])]
-    console.print(
-        clean("  ".join(words)), soft_wrap=True, highlight=False, markup=False, emoji=False
-    )
+    _say(console, words)
 
 
 def token_line(console: Console, token: Document) -> None:
@@ -60,7 +58,7 @@ def token_line(console: Console, token: Document) -> None:
     until = f"until {token['expires_at'][:16]}Z" if "expires_at" in token else "no end"
     used = f"used {token['last_used_at'][:16]}Z" if "last_used_at" in token else "never used"
     words = [token["name"], token["tenant"], "+".join(token["scopes"]), until, used]
-    console.print("  ".join(words), soft_wrap=True, highlight=False, markup=False, emoji=False)
+    _say(console, words)
 
 
 def control_page(console: Console, control: Document) -> None:
@@ -88,9 +86,7 @@ def gate_line(console: Console, gate: Document) -> None:
     words += [f"until {gate['until'][:19]}Z"] if "until" in gate else []
     words += [gate["why"]] if "why" in gate else []
     words += [gate["repo_url"]] if "repo_url" in gate else []
-    console.print(
-        clean("  ".join(words)), soft_wrap=True, highlight=False, markup=False, emoji=False
-    )
+    _say(console, words)
 
 
 def escalation_line(console: Console, escalated: Document) -> None:
@@ -98,9 +94,7 @@ def escalation_line(console: Console, escalated: Document) -> None:
     words = [escalated["scope"], escalated["level"], escalated["reason"]]
     words += [f"{escalated['signals']} signals", f"since {escalated['since'][:19]}Z"]
     words += [escalated["repo_url"]] if "repo_url" in escalated else []
-    console.print(
-        clean("  ".join(words)), soft_wrap=True, highlight=False, markup=False, emoji=False
-    )
+    _say(console, words)
 
 
 def pressure_line(console: Console, pressure: Document) -> None:
@@ -108,9 +102,7 @@ def pressure_line(console: Console, pressure: Document) -> None:
     words = [f"new work: {pressure['answer']}"]
     words += _short(pressure)
     words += [f"{pressure['runnable']} runnable", f"{pressure['slots']} slots"]
-    console.print(
-        clean("  ".join(words)), soft_wrap=True, highlight=False, markup=False, emoji=False
-    )
+    _say(console, words)
 
 
 def _short(pressure: Document) -> list[str]:
@@ -133,9 +125,7 @@ def breaker_line(console: Console, breaker: Document) -> None:
     words += [f"{breaker['slow']} slow"] if breaker["slow"] else []
     words += [f"until {breaker['until'][:19]}Z"] if "until" in breaker else []
     words += [breaker["why"]] if "why" in breaker else []
-    console.print(
-        clean("  ".join(words)), soft_wrap=True, highlight=False, markup=False, emoji=False
-    )
+    _say(console, words)
 
 
 def budget_line(console: Console, budget: Document) -> None:
@@ -146,9 +136,7 @@ def budget_line(console: Console, budget: Document) -> None:
     if budget["unpriced_tokens"]:
         words.append(f"{budget['unpriced_tokens']} unpriced")
     words += [budget["repo_url"]] if "repo_url" in budget else []
-    console.print(
-        clean("  ".join(words)), soft_wrap=True, highlight=False, markup=False, emoji=False
-    )
+    _say(console, words)
 
 
 _LIMITS = (("usd", "usd_limit"), ("tokens", "tokens_limit"))
@@ -159,9 +147,7 @@ def audit_line(console: Console, entry: Document) -> None:
     who = " ".join(part for part in (entry["token"], entry["address"]) if part)
     words = [entry["at"][:19] + "Z", who, entry["action"], entry["object"]]
     words += [f"{name}={value}" for name, value in entry["details"].items() if value is not None]
-    console.print(
-        clean("  ".join(words)), soft_wrap=True, highlight=False, markup=False, emoji=False
-    )
+    _say(console, words)
 
 
 def endpoint_line(console: Console, endpoint: Document) -> None:
@@ -239,3 +225,9 @@ def task_page(console: Console, task: Document) -> None:
 def _usage(usage: Document) -> str:
     tokens = f"{usage['input_tokens']} in, {usage['output_tokens']} out"
     return f"{tokens}, {usage['cost_usd']:.4f} USD, {usage['duration_seconds']:.1f} s"
+
+
+def _say(console: Console, words: Sequence[str]) -> None:
+    """*words* on one line, as they are: a key like `repo:a:r` is no markup, and has no emoji."""
+    line = clean("  ".join(words))
+    console.print(line, soft_wrap=True, highlight=False, markup=False, emoji=False)

@@ -7,7 +7,7 @@ An option that was not given is left out of the body, so the server's default ho
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -44,11 +44,6 @@ Dedup = Annotated[
     str | None, typer.Option(metavar="POLICY:KEY", help="coalesce, latest_wins or reject.")
 ]
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Show its steps until it ends.")]
-
-
-def given(**members: Any) -> dict[str, Any]:
-    """Those that are not None."""
-    return {name: value for name, value in members.items() if value is not None}
 
 
 def text_of(argument: str) -> str:

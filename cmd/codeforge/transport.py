@@ -18,6 +18,11 @@ _TIMEOUT = httpx2.Timeout(10.0, read=75.0)
 """`wait` holds an answer up to 60 s; a stream sends something each 15 s."""
 
 
+def given(**members: Any) -> Document:
+    """Those that are not None: what was not given is left to the server."""
+    return {name: value for name, value in members.items() if value is not None}
+
+
 class ApiError(Exception):
     """The server refused: `status` is HTTP's, `code` the API's, `fields` what is wrong where."""
 

@@ -19,7 +19,8 @@ from codeforge import render
 from codeforge import task_options as options
 from codeforge.console import AsJson, Token, Url, connected, output, print_json
 from codeforge.following import begin, say_state, show_steps
-from codeforge.task_options import TaskId, given
+from codeforge.task_options import TaskId
+from codeforge.transport import given
 
 app = typer.Typer(no_args_is_help=True)
 
