@@ -34,7 +34,7 @@ class SystemClock:
         return time.monotonic()
 
 
-class ToldClock:
+class ToldClock(SystemClock):
     """
     Redis' clock: as it was told last, moved on by this machine's monotonic one.
 
@@ -46,16 +46,13 @@ class ToldClock:
 
     def tell(self, moment: datetime) -> None:
         """It is *moment* now; from any thread."""
-        self._told = (moment, time.monotonic())
+        self._told = (moment, self.monotonic())
 
     def now(self) -> datetime:
         if self._told is None:
-            return datetime.now(UTC)
+            return super().now()
         moment, at = self._told
-        return moment + timedelta(seconds=time.monotonic() - at)
-
-    def monotonic(self) -> float:
-        return time.monotonic()
+        return moment + timedelta(seconds=self.monotonic() - at)
 
 
 def rfc3339(moment: datetime) -> str:

@@ -308,6 +308,11 @@ class Claim:
     ran_seconds: float = 0.0
     """How much of its time the run had used before it was paused."""
 
+    @property
+    def allowed_seconds(self) -> float:
+        """How long its agent may run now: what pauses have left of the run's time."""
+        return self.task.config.timeout_seconds - self.ran_seconds
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:

@@ -143,8 +143,8 @@ class Endings:
 
     def _ran_seconds(self, run: Run) -> float:
         """How much of the run's time this attempt has used."""
-        allowed = run.claim.task.config.timeout_seconds - run.claim.ran_seconds
-        return max(0.0, allowed - (run.limits.deadline - self._clock.monotonic()))
+        left = run.limits.deadline - self._clock.monotonic()
+        return max(0.0, run.claim.allowed_seconds - left)
 
 
 def _failure_of(run: Run, ended: Ended) -> Failure | None:

@@ -207,11 +207,10 @@ class Executor:
 
     def _limits(self, claim: Claim) -> Limits:
         config = claim.task.config
-        allowed = config.timeout_seconds - claim.ran_seconds
         return Limits(
             timeout_seconds=config.timeout_seconds,
             silence_seconds=config.silence_seconds,
-            deadline=self._clock.monotonic() + allowed,
+            deadline=self._clock.monotonic() + claim.allowed_seconds,
         )
 
     async def _clean(self, claim: Claim) -> None:
