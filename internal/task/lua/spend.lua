@@ -11,7 +11,7 @@ local out, gates = {'ok'}, gates_of(t)
 local limits = limits_of(gates)
 for n, gate in ipairs(gates) do
   if gate.kind == 'budget' and limits[n] then
-    local spent = redis.call('HMGET', P .. 'spent:' .. gate.key .. ':' .. today(), 'usd', 'tokens')
+    local spent = redis.call('HMGET', spent_key(gate.key), 'usd', 'tokens')
     for i, unit in ipairs({'usd', 'tokens'}) do
       local limit = limits[n][unit]
       if limit then

@@ -34,7 +34,7 @@ local function repo_url_of(key)
   local parked = redis.call('ZRANGE', gate_key(key, 'parked'), 0, 0)[1]
   local ref = string.match(parked or '', '^task (.*)$') or redis.call('SRANDMEMBER', gate_key(owner, 'held'))
   return ref and redis.call('HGET', task_key(ref), 'repo_url') or redis.call('HGET', P .. 'escalation:' .. owner, 'repo_url')
-    or redis.call('HGET', P .. 'spent:budget:' .. owner .. ':' .. string.sub(STAMP(), 1, 10), 'repo_url')
+    or redis.call('HGET', spent_key('budget:' .. owner), 'repo_url')
 end
 local function stand_of(key)
   local gate = {key = key, kind = kind_of(key), cost = 1}

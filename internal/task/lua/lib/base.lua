@@ -3,7 +3,7 @@
 -- A *ref* is "<tenant>/<task id>". The parts of this library are put in front of a script in this order, as far as it
 -- needs them (internal/task/scripts.py):
 -- ground (of internal/rdb), base, counters, registry, events, gates, spending, lists, pauses, directives, post (of
--- internal/webhook), runs, restore, dedup, homes, escalation.
+-- internal/webhook), runs, restore, dedup, homes, fairness, escalation.
 --
 -- A script has room for 200 local names. A part with many of its own declares what others use and keeps the rest in a
 -- `do` block, or has one table for a group of them.

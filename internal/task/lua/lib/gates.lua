@@ -7,7 +7,7 @@
 -- one keeps anybody waiting.
 
 local FORGET, gate_key, family_of, kind_of, wait_reason, parse_gates, gates_of, limits_of, room_of, closed_gate,
-  take_gates, step_back, shut_gate, open_gate, tenant_of
+  take_gates, step_back, shut_gate, open_gate, tenant_of, today, spent_key
 do
 
 local WINDOW = 60000                                            -- ms
@@ -16,6 +16,8 @@ local TRIES = 600000                                            -- ms in which o
 FORGET = DAY       -- behind its time, a gate that nobody tried is open again as if it had never been shut
 
 function gate_key(gate, name) return P .. 'gate:' .. gate .. ':' .. name end
+function today() return string.sub(STAMP(), 1, 10) end
+function spent_key(gate) return P .. 'spent:' .. gate .. ':' .. today() end
 
 local UNTIL = {breaker = 'breaker', hold = 'breaker', quota = 'quota'}  -- and what a task at such a gate waits for
 function family_of(key) return string.match(key, '^[^:]*') end
@@ -107,7 +109,7 @@ local function starts_left(gate, limit)
   return left, last[2] and tonumber(last[2]) + WINDOW
 end
 local function budget_left(gate, limit)
-  local spent = redis.call('HMGET', P .. 'spent:' .. gate.key .. ':' .. string.sub(STAMP(), 1, 10), 'usd', 'tokens')
+  local spent = redis.call('HMGET', spent_key(gate.key), 'usd', 'tokens')
   local over = limit.usd and tonumber(spent[1] or 0) >= limit.usd or limit.tokens and tonumber(spent[2] or 0) >= limit.tokens
   if not over then return math.huge end
   return 0, (math.floor(NOW / DAY) + 1) * DAY            -- midnight, UTC

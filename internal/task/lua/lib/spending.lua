@@ -6,7 +6,6 @@
 local AMOUNTS = {'input_tokens', 'output_tokens', 'cache_read_tokens', 'cache_creation_tokens', 'unpriced_tokens', 'cost_usd'}
 local DAY_TTL = 172800   -- s; a day's counters outlive it by one day, to be read
 
-local function today() return string.sub(STAMP(), 1, 10) end
 local function words_of(line)
   local words = {}
   for word in string.gmatch(line or '', '%S+') do words[#words + 1] = word end
@@ -41,7 +40,7 @@ local function add_to_day(t, used)
   local tokens = used.input_tokens + used.output_tokens + used.cache_creation_tokens
   for _, gate in ipairs(gates_of(t)) do
     if gate.kind == 'budget' then
-      local spent, all = P .. 'spent:' .. gate.key .. ':' .. today(), P .. 'spent:' .. today()
+      local spent, all = spent_key(gate.key), P .. 'spent:' .. today()
       add(spent, 'usd', used.cost_usd)
       add(spent, 'tokens', tokens)
       add(spent, 'unpriced_tokens', used.unpriced_tokens)
