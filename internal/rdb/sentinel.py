@@ -50,10 +50,10 @@ class _Rounds:
 
     def begin(self) -> bool:
         """Whether it is time; the caller asks, all others go on."""
-        self._began = time.monotonic()
-        if self._began < self._next:
+        now = time.monotonic()
+        if now < self._next:
             return False
-        self._next = float("inf")
+        self._began, self._next = now, float("inf")
         return True
 
     def end(self) -> None:
