@@ -67,6 +67,11 @@ class BatchResult:
         """Whether everything is as promised."""
         return not (self.lost or self.doubled or self.zombies or self.wrong) and self.max_prs <= 1
 
+    @property
+    def accepted(self) -> int:
+        """How many of the planned tasks became one of their own."""
+        return sum(row["tasks"] for row in self.outcomes.values())
+
     def as_json(self) -> str:
         return json.dumps(asdict(self), indent=1)
 
